@@ -1,0 +1,482 @@
+"""The estimator: parameters, validation, public methods."""
+
+import copy
+import warnings
+
+import numpy as np
+from scipy import sparse
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.exceptions import InconsistentVersionWarning
+from sklearn.metrics import r2_score
+from sklearn.utils import check_array, check_random_state
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from skae import _inference
+from skae._fitting import Settings, fit
+from skae._parameters import CONSTRAINTS, check_config, check_range, widths
+from skae._rows import Rows
+from skae._scikit_learn import _check_sample_weight, _fit_context, in_container
+from skae._spec import NetworkSpec
+from skae._version import __version__
+
+FLOATS = [np.float32, np.float64]
+
+
+class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+    """Nonlinear dimensionality reduction with a Keras autoencoder.
+
+    A network is trained to return its input through a narrow layer of `n_components` units, the
+    code. :meth:`transform` encodes and :meth:`inverse_transform` decodes, so the estimator stands
+    in a :class:`~sklearn.pipeline.Pipeline` where :class:`~sklearn.decomposition.PCA` stood.
+
+    By default training starts from PCA, holds rows out to see whether it improves on it, and
+    keeps PCA where it does not.
+
+    Parameters
+    ----------
+    n_components : int, default=32
+        Number of units of the code. More than `min(n_samples, n_features)` are kept, with a
+        warning; those beyond the rank of the data start with a random encoder and a decoder of
+        zeros.
+
+    hidden_layer_sizes : int or array-like of int, default=()
+        Widths of the encoder's hidden layers; the decoder mirrors them. With ``init="pca"`` each
+        half is a linear map plus what its hidden layers add to it, which is nothing at the start.
+
+    activation : str, default="relu"
+        Activation of the hidden layers, by Keras' name: "elu", "exponential", "gelu",
+        "hard_sigmoid", "leaky_relu", "linear", "mish", "relu", "relu6", "selu", "sigmoid",
+        "silu", "softplus", "softsign" or "tanh".
+
+    code_activation : str, default="auto"
+        Activation of the code. "auto" is "relu". With ``init="pca"`` a rectified code is raised
+        until all training rows are where it is linear. "linear" gives codes centred like PCA's,
+        on which linear models converge in fewer iterations.
+
+    output_activation : str, default="auto"
+        Activation of the output. "auto" is "sigmoid" for data in [0, 1] that it describes better
+        and "linear" otherwise. With ``init="glorot_uniform"`` the range alone decides. It is
+        "sigmoid" for binary cross-entropy and "exponential" for the Poisson loss.
+
+    loss : str or dict, default="mse"
+        What training minimises: "mse", "mae", "huber", "binary_crossentropy" for data in [0, 1],
+        "poisson" for counts, or the configuration of a Keras loss, such as
+        ``{"class_name": "Huber", "config": {"delta": 0.1}}``.
+
+    optimizer : str or dict, default="adam"
+        Keras' name of the optimizer, or its configuration, such as
+        ``{"class_name": "AdamW", "config": {"weight_decay": 1e-4}}``. "adam" has ``beta_2=0.99``
+        under ``learning_rate="one_cycle"``.
+
+    learning_rate : "one_cycle" or float, default="one_cycle"
+        "one_cycle" rises linearly for a tenth of the steps and falls to zero as half a cosine
+        [1]_. Its peak is the rate in the optimizer's configuration if there is one, else 2e-2, or
+        3e-3 with hidden layers. A float is a constant rate, and wins over the configuration's.
+
+    init : {"pca", "glorot_uniform"}, default="pca"
+        Where training starts: from PCA, of which a linear autoencoder is a rediscovery [2]_, or
+        from random weights, as Keras does by default.
+
+    epochs : "auto" or int, default="auto"
+        Passes over the training rows. "auto" is as many as make 1,500 optimizer steps, from 1 to
+        500; none where PCA is the optimum (squared error, no hidden layers, linear output).
+
+    batch_size : "auto" or int, default="auto"
+        Rows per optimizer step. "auto" is 128.
+
+    early_stopping : bool, default=True
+        Whether to hold rows out of training and keep the weights that reconstruct them best.
+        Where `fit` is given `X_val`, that is used instead. Small data are held out in up to five
+        turns and then trained on whole, for as many epochs as were best. Copies of a row are
+        never separated. Under a constant rate training also ends early.
+
+    validation_fraction : float, default=0.1
+        Fraction of the distinct rows to hold out. Only used with early stopping.
+
+    n_iter_no_change : int, default=10
+        Epochs without improvement after which training ends, under a constant rate and with
+        early stopping.
+
+    tol : float, default=1e-4
+        Smallest relative decrease of the validation loss that counts as an improvement.
+
+    warm_start : bool, default=False
+        Whether `fit` continues from the weights of the previous call, with the optimizer afresh.
+
+    verbose : int or bool, default=0
+        Whether to print a line for every validation, or every epoch.
+
+    random_state : int, RandomState instance or None, default=None
+        Determines random weights, the shuffle and the rows held out. An int gives the same
+        estimator to the last bit in any process with as many threads.
+
+    Attributes
+    ----------
+    weights_ : list of ndarray
+        Kernel and bias of each layer, encoder first. Behind those of a half with a linear
+        shortcut stands the shortcut's kernel.
+
+    network_ : dict
+        Description of the network that the weights are for.
+
+    n_iter_ : int
+        Epochs of training behind `weights_`; 0 where they are PCA's.
+
+    loss_curve_ : list of float
+        Mean training loss in each of these epochs.
+
+    validation_loss_curve_ : list of float
+        Loss on the rows held out, or on `X_val`, after every epoch; with ``epochs="auto"`` at
+        most 51 times, at equal distances. Empty without either.
+
+    n_features_in_ : int
+        Number of features seen during :meth:`fit`.
+
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        Names of features seen during :meth:`fit`, if all are strings.
+
+    See Also
+    --------
+    sklearn.decomposition.PCA : The best linear code.
+
+    Notes
+    -----
+    Fitted estimators hold arrays, never Keras objects: they pickle, copy, transform and decode
+    without TensorFlow, which is imported at the first training.
+
+    What is compiled for training is kept for later fits of the same network and batch size,
+    whatever the number of rows. The first fit of each network takes about 0.6 s more (2 s for one
+    with three hidden layers) and 5 MB that TensorFlow does not give back.
+
+    Sample weights count as copies exactly as long as all rows fit into one batch.
+
+    References
+    ----------
+    .. [1] L. N. Smith and N. Topin, "Super-Convergence: Very Fast Training of Neural Networks
+       Using Large Learning Rates", 2018, arXiv:1708.07120.
+    .. [2] P. Baldi and K. Hornik, "Neural networks and principal component analysis: Learning
+       from examples without local minima", Neural Networks 2, 1989.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import MinMaxScaler
+    >>> from skae import AutoencoderTransformer
+    >>> X, y = load_digits(return_X_y=True)
+    >>> pipe = make_pipeline(
+    ...     MinMaxScaler(),
+    ...     AutoencoderTransformer(16, random_state=0),
+    ...     LogisticRegression(max_iter=1000),
+    ... )
+    >>> pipe.fit(X[:1000], y[:1000]).score(X[1000:], y[1000:]) > 0.9
+    True
+    """
+
+    _parameter_constraints = CONSTRAINTS
+
+    def __init__(
+        self,
+        n_components=32,
+        *,
+        hidden_layer_sizes=(),
+        activation="relu",
+        code_activation="auto",
+        output_activation="auto",
+        loss="mse",
+        optimizer="adam",
+        learning_rate="one_cycle",
+        init="pca",
+        epochs="auto",
+        batch_size="auto",
+        early_stopping=True,
+        validation_fraction=0.1,
+        n_iter_no_change=10,
+        tol=1e-4,
+        warm_start=False,
+        verbose=0,
+        random_state=None,
+    ):
+        self.n_components = n_components
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.code_activation = code_activation
+        self.output_activation = output_activation
+        self.loss = loss
+        self.optimizer = optimizer
+        self.learning_rate = learning_rate
+        self.init = init
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.tol = tol
+        self.warm_start = warm_start
+        self.verbose = verbose
+        self.random_state = random_state
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y=None, *, sample_weight=None, X_val=None):
+        """Train the network to reconstruct the rows of X.
+
+        A call that fails or is interrupted leaves the estimator as it was.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Training data. float32 and float64 are computed as they are, all else as float32.
+
+        y : Ignored
+            Not used, present here for API consistency by convention.
+
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows in the loss, and in the PCA that training starts from.
+
+        X_val : {array-like, sparse matrix} of shape (n_val_samples, n_features), default=None
+            Rows whose loss is recorded in `validation_loss_curve_`; with ``early_stopping=True``
+            they also choose the weights. In a Pipeline use
+            ``Pipeline(steps, transform_input=["X_val"])`` with metadata routing enabled and
+            ``set_fit_request(X_val=True)``, so that they pass through the steps before.
+            ``autoencoder__X_val=`` would hand them over untransformed, and cross-validation cuts
+            what has as many rows as X into folds.
+
+        Returns
+        -------
+        self : AutoencoderTransformer
+            The fitted estimator.
+        """
+        # What happens to a copy, and is taken over at once when all has succeeded, can't be lost.
+        fitted = copy.copy(self)
+        fitted._fit(X, sample_weight, X_val)
+        vars(self).update(vars(fitted))
+        return self
+
+    def transform(self, X):
+        """Encode rows.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows to encode.
+
+        Returns
+        -------
+        X_new : ndarray of shape (n_samples, n_components)
+            Their codes.
+        """
+        X = self._check_X(X)
+        return _inference.encode(self._spec(), self.weights_, X)
+
+    def inverse_transform(self, X):
+        """Decode codes.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_components)
+            Codes, as :meth:`transform` returns them.
+
+        Returns
+        -------
+        X_original : ndarray or DataFrame of shape (n_samples, n_features)
+            Rows decoded from them; a frame with the names of the training data's features where
+            :meth:`set_output` asks for frames.
+        """
+        check_is_fitted(self)
+        spec = self._spec()
+        codes = check_array(X, dtype=FLOATS, estimator=self, input_name="X")
+        if codes.shape[1] != spec.n_components:
+            raise ValueError(
+                f"X has {codes.shape[1]} columns, but AutoencoderTransformer decodes codes of "
+                f"n_components={spec.n_components}, as transform returns them."
+            )
+        decoded = _inference.decode(spec, self.weights_, codes)
+        return in_container(self, decoded, X, self._input_names())
+
+    def reconstruct(self, X):
+        """Encode rows and decode them again.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows to reconstruct.
+
+        Returns
+        -------
+        X_reconstructed : ndarray or DataFrame of shape (n_samples, n_features)
+            What the network makes of them; a frame where :meth:`set_output` asks for frames.
+        """
+        checked = self._check_X(X)
+        reconstructed = _inference.reconstruct(self._spec(), self.weights_, checked)
+        return in_container(self, reconstructed, X, self._input_names())
+
+    def score(self, X, y=None, sample_weight=None):
+        """Fraction of the variance of X that its reconstruction explains.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows to reconstruct.
+
+        y : Ignored
+            Not used, present here for API consistency by convention.
+
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows.
+
+        Returns
+        -------
+        score : float
+            :func:`~sklearn.metrics.r2_score` with ``multioutput="variance_weighted"``: at most 1,
+            which is perfect; 0 is as good as the mean of X.
+        """
+        X = self._check_X(X)
+        reconstructed = _inference.reconstruct(self._spec(), self.weights_, X)
+        if sparse.issparse(X):
+            X = X.toarray()
+        return r2_score(
+            X, reconstructed, sample_weight=sample_weight, multioutput="variance_weighted"
+        )
+
+    def to_keras(self):
+        """Build Keras models with the fitted weights. This imports TensorFlow.
+
+        Returns
+        -------
+        encoder : keras.Model
+            From rows to codes.
+
+        decoder : keras.Model
+            From codes to rows.
+
+        autoencoder : keras.Model
+            The two in sequence. All three share their weights with each other, and none with
+            this estimator: training them does not change it.
+        """
+        check_is_fitted(self)
+        # Only here: importing this module imports TensorFlow.
+        from skae._keras.networks import build
+
+        return tuple(build(self._spec(), self.weights_)[:3])
+
+    @property
+    def _n_features_out(self):
+        return self.network_["n_components"]
+
+    def _fit(self, X, sample_weight, X_val):
+        """Fit this copy of the estimator."""
+        warm = self.warm_start and hasattr(self, "weights_")
+        X = validate_data(self, X, reset=not warm, dtype=FLOATS, accept_sparse="csr")
+        if sample_weight is not None:
+            sample_weight = _check_sample_weight(
+                sample_weight, X, dtype=X.dtype, ensure_non_negative=True
+            )
+            if not sample_weight.any():
+                raise ValueError(
+                    "Sample weights must not all be zero: no row would be left to train on."
+                )
+        rows = Rows(X, sample_weight)
+        held = None if X_val is None else Rows(self._check_X_val(X_val, X.dtype))
+        spec, settings = self._describe(rows, warm)
+        for name, checked in (("X", rows), ("X_val", held)):
+            if checked is not None:
+                check_range(self.loss, checked, name)
+        previous = [array.astype(spec.dtype) for array in self.weights_] if warm else None
+        result = fit(spec, settings, rows, held, previous, self._seed())
+        self.network_ = result.spec.to_dict()
+        self.weights_ = result.weights
+        earlier = (self.loss_curve_, self.validation_loss_curve_) if warm else ([], [])
+        self.loss_curve_ = earlier[0] + result.losses
+        self.validation_loss_curve_ = earlier[1] + result.validation_losses
+        self.n_iter_ = len(self.loss_curve_)
+
+    def _describe(self, rows, warm):
+        """The network and the settings of its training, as far as parameters tell."""
+        for name in ("loss", "optimizer"):
+            check_config(name, getattr(self, name))
+        settings = Settings(**{name: getattr(self, name) for name in Settings._fields})
+        hidden = widths(self.hidden_layer_sizes)
+        wanted = {
+            "n_features": rows.n_features,
+            "n_components": int(self.n_components),
+            "hidden_layer_sizes": hidden,
+            "activation": self.activation,
+            "code_activation": "relu" if self.code_activation == "auto" else self.code_activation,
+            "output_activation": self.output_activation,
+            "shortcut": bool(hidden) and self.init == "pca",
+            "dtype": rows.dtype.name,
+        }
+        if warm:
+            wanted = self._unchanged(wanted)
+        most = min(len(rows), rows.n_features)
+        if self.n_components > most and not warm:
+            warnings.warn(
+                f"n_components={self.n_components} is more than min(n_samples, n_features)={most}, "
+                "which is all that a linear code could use. The units beyond that are kept; give "
+                f"n_components={most} or less to be without them.",
+                UserWarning,
+                stacklevel=2,
+            )
+        return NetworkSpec(**wanted), settings
+
+    def _unchanged(self, wanted):
+        """The fitted network, if the parameters still describe it."""
+        fitted = {**self.network_, "dtype": wanted["dtype"], "shortcut": wanted["shortcut"]}
+        if wanted["output_activation"] == "auto":
+            wanted["output_activation"] = fitted["output_activation"]
+        different = [name for name, value in wanted.items() if fitted[name] != value]
+        if different or self.network_["shortcut"] != wanted["shortcut"]:
+            names = ", ".join(different or ["init"])
+            raise ValueError(
+                "warm_start=True continues the training of the fitted network, whose shape can't "
+                f"change. Got different values than before of: {names}. Set warm_start=False to "
+                "start anew, or clone the estimator."
+            )
+        return wanted
+
+    def _seed(self):
+        if self.random_state is None:
+            # Not NumPy's global generator, which no method may change.
+            return int(np.random.default_rng().integers(2**31))
+        return int(check_random_state(self.random_state).randint(2**31 - 1))
+
+    def _spec(self):
+        return NetworkSpec(**self.network_)
+
+    def _check_X(self, X):
+        check_is_fitted(self)
+        return validate_data(self, X, reset=False, dtype=FLOATS, accept_sparse=("csr", "csc"))
+
+    def _check_X_val(self, X_val, dtype):
+        validate_data(self, X_val, reset=False, skip_check_array=True)
+        return check_array(
+            X_val, dtype=dtype, accept_sparse="csr", estimator=self, input_name="X_val"
+        )
+
+    def _input_names(self):
+        names = getattr(self, "feature_names_in_", None)
+        return [f"x{i}" for i in range(self.n_features_in_)] if names is None else names
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+    def __getstate__(self):
+        return {**super().__getstate__(), "_skae_version": __version__}
+
+    def __setstate__(self, state):
+        state = dict(state)
+        version = state.pop("_skae_version", "unknown")
+        if version != __version__:
+            warnings.warn(
+                InconsistentVersionWarning(
+                    estimator_name=type(self).__name__,
+                    current_sklearn_version=__version__,
+                    original_sklearn_version=version,
+                ),
+                stacklevel=2,
+            )
+        super().__setstate__(state)

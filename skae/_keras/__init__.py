@@ -1,0 +1,47 @@
+"""The Keras half: networks and their training, from plain values and arrays to arrays.
+
+Importing this package imports TensorFlow, so nothing outside it may do so at module level.
+"""
+
+import contextlib
+import os
+import sys
+
+
+@contextlib.contextmanager
+def _threads_of_a_worker():
+    """Give TensorFlow as many threads as joblib allows this process.
+
+    joblib tells its workers through `OMP_NUM_THREADS`, which TensorFlow does not read; it reads
+    variables of its own, once, when it first looks for devices.
+    """
+    names = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
+    before = {name: os.environ.get(name) for name in names}
+    threads = os.environ.get("OMP_NUM_THREADS", "")
+    if threads.isdigit():
+        for name in names:
+            os.environ.setdefault(name, threads)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+if "tensorflow" not in sys.modules:
+    with _threads_of_a_worker():
+        import tensorflow as tf
+
+        tf.config.list_logical_devices()
+
+import keras  # noqa: E402  (after TensorFlow, which the block above has to start)
+
+if keras.backend.backend() != "tensorflow":
+    raise ImportError(
+        "skae trains with the TensorFlow backend of Keras. Got the backend "
+        f"{keras.backend.backend()!r} instead. Set KERAS_BACKEND=tensorflow before the first "
+        "import of keras; transform and inverse_transform of fitted estimators work without it."
+    )
