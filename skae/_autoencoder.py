@@ -49,9 +49,10 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         "silu", "softplus", "softsign" or "tanh".
 
     code_activation : str, default="auto"
-        Activation of the code. "auto" is "relu". With ``init="pca"`` a rectified code is raised
-        until all training rows are where it is linear. "linear" gives codes centred like PCA's,
-        on which linear models converge in fewer iterations.
+        Activation of the code. "auto" is "linear" with ``init="pca"``, so that codes have the
+        centre and the unit of PCA's, which the model behind them may depend on, and "relu" with
+        ``init="glorot_uniform"``. From PCA, a rectified code is raised until all training rows
+        are where it is linear: the same network, with codes far from zero.
 
     output_activation : str, default="auto"
         Activation of the output. "auto" is "sigmoid" for data in [0, 1] that it describes better
@@ -397,12 +398,15 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
             check_config(name, getattr(self, name))
         settings = Settings(**{name: getattr(self, name) for name in Settings._fields})
         hidden = widths(self.hidden_layer_sizes)
+        code = self.code_activation
+        if code == "auto":
+            code = "linear" if self.init == "pca" else "relu"
         wanted = {
             "n_features": rows.n_features,
             "n_components": int(self.n_components),
             "hidden_layer_sizes": hidden,
             "activation": self.activation,
-            "code_activation": "relu" if self.code_activation == "auto" else self.code_activation,
+            "code_activation": code,
             "output_activation": self.output_activation,
             "shortcut": bool(hidden) and self.init == "pca",
             "dtype": rows.dtype.name,

@@ -17,7 +17,7 @@ from skae._units import Units, rectify
 # Training steps after which the two candidates for output_activation="auto" are compared.
 PILOT_STEPS = 300
 # Few rows held out say little: until this many have been, another fraction is held out in turn.
-ENOUGH_HELD_OUT = 1000
+ENOUGH_HELD_OUT = 300
 MAX_SPLITS = 5
 # With at least this many rows, those held out are too few to be worth training again.
 REFIT_BELOW = 10_000
@@ -214,11 +214,12 @@ def _start(spec, settings, rows, seed):
     rng = np.random.default_rng([seed, 2])
     if settings.init != "pca":
         return glorot_start(spec, rng), Units(np.zeros(spec.n_features), 1.0)
-    pca = principal_axes(rows, spec.n_components, seed)
+    if rows.pca is None:
+        rows.pca = principal_axes(rows, spec.n_components, seed)
     units = Units(np.zeros(spec.n_features), 1.0)
     if spec.output_activation == "linear" and (settings.loss_power is not None):
-        units = Units(pca.mean, pca.scale)
-    return pca_start(spec, units.axes(pca), rng), units
+        units = Units(rows.pca.mean, rows.pca.scale)
+    return pca_start(spec, units.axes(rows.pca), rng), units
 
 
 def _run(spec, settings, split, seed, *, previous=None, n_steps=None, n_epochs=None):

@@ -20,6 +20,7 @@ class Rows:
         self.weights = weights
         self.origin = origin
         self.scale = scale
+        self.pca = None  # computed once, by whoever starts from it
 
     def __len__(self):
         return self.X.shape[0]

@@ -3,8 +3,10 @@
 import functools
 
 import pytest
+import sklearn
 from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import estimator_checks_generator, parametrize_with_checks
+from sklearn.utils.fixes import parse_version
 
 from skae import AutoencoderTransformer
 
@@ -14,12 +16,71 @@ CONFIGURATIONS = [
     AutoencoderTransformer(2, code_activation="linear", epochs=20),
     AutoencoderTransformer(2, output_activation="sigmoid", early_stopping=False),
     AutoencoderTransformer(2, epochs=30, learning_rate=1e-3, early_stopping=True),
-    AutoencoderTransformer(2, init="glorot_uniform", epochs=20),
+    AutoencoderTransformer(2, init="glorot_uniform", code_activation="relu", epochs=20),
 ]
 
-# The checks that a transformer gets that takes sample weights and sparse input, and preserves
-# dtypes. scikit-learn drops a check from its list when a tag or a signature changes; this notices.
-CHECKS = {}
+# What a transformer gets that takes sample weights and sparse input and preserves dtypes, in
+# scikit-learn 1.9. It drops a check from its list when a tag or a signature changes, unseen.
+CHECKS = {
+    "check_all_zero_sample_weights_error",
+    "check_array_api_input",
+    "check_complex_data",
+    "check_dict_unchanged",
+    "check_do_not_raise_errors_in_init_or_set_params",
+    "check_dont_overwrite_parameters",
+    "check_dtype_object",
+    "check_estimator_cloneable",
+    "check_estimator_repr",
+    "check_estimator_sparse_array",
+    "check_estimator_sparse_matrix",
+    "check_estimator_sparse_tag",
+    "check_estimator_tags_renamed",
+    "check_estimators_dtypes",
+    "check_estimators_empty_data_messages",
+    "check_estimators_fit_returns_self",
+    "check_estimators_nan_inf",
+    "check_estimators_overwrite_params",
+    "check_estimators_pickle",
+    "check_estimators_unfitted",
+    "check_f_contiguous_array_estimator",
+    "check_fit1d",
+    "check_fit2d_1feature",
+    "check_fit2d_1sample",
+    "check_fit2d_predict1d",
+    "check_fit_check_is_fitted",
+    "check_fit_idempotent",
+    "check_fit_score_takes_y",
+    "check_get_params_invariance",
+    "check_methods_sample_order_invariance",
+    "check_methods_subset_invariance",
+    "check_mixin_order",
+    "check_n_features_in",
+    "check_n_features_in_after_fitting",
+    "check_no_attributes_set_in_init",
+    "check_parameters_default_constructible",
+    "check_pipeline_consistency",
+    "check_positive_only_tag_during_fit",
+    "check_readonly_memmap_input",
+    "check_sample_weight_equivalence_on_dense_data",
+    "check_sample_weight_equivalence_on_sparse_data",
+    "check_sample_weights_list",
+    "check_sample_weights_not_an_array",
+    "check_sample_weights_not_overwritten",
+    "check_sample_weights_pandas_series",
+    "check_sample_weights_shape",
+    "check_set_params",
+    "check_transformer_data_not_an_array",
+    "check_transformer_general",
+    "check_transformer_n_iter",
+    "check_transformer_preserve_dtypes",
+    "check_transformers_unfitted",
+    "check_valid_tag_types",
+}
+# Since which version there is a check, for those that the oldest supported one does not have.
+SINCE = {
+    "check_all_zero_sample_weights_error": "1.9",
+    "check_array_api_input": "1.9",
+}
 
 # scikit-learn runs these on its own estimators only.
 OWN_CHECKS = [
@@ -42,6 +103,16 @@ def check_name(check):
     while isinstance(check, functools.partial):
         check = check.func
     return check.__name__
+
+
+def test_no_check_drops_out_unseen():
+    """The names of the checks, and how many of each, are those of this version."""
+    names = [check_name(check) for _, check in estimator_checks_generator(CONFIGURATIONS[0])]
+    installed = parse_version(sklearn.__version__)
+    missing = {name for name, since in SINCE.items() if installed < parse_version(since)}
+    assert set(names) == CHECKS - missing
+    # Two are run a second time, on a read-only memory map.
+    assert len(names) == len(CHECKS - missing) + 2
 
 
 @parametrize_with_checks(CONFIGURATIONS)
