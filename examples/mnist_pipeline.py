@@ -58,9 +58,7 @@ for name, reducer in reducers.items():
     transform_time = time.perf_counter() - start
     reconstructions[name] = reducer.inverse_transform(codes)
     error = np.mean((images - reconstructions[name]) ** 2)
-    print(
-        f"{name:26}{accuracy:10.3f}{error:18.5f}{fit_time:7.1f} s{transform_time * 1000:9.1f} ms"
-    )
+    print(f"{name:26}{accuracy:10.3f}{error:18.5f}{fit_time:7.1f} s{transform_time * 1000:9.1f} ms")
 print("\nThe first fit includes the import of TensorFlow; no other step needs it.")
 
 # %%

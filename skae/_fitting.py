@@ -8,6 +8,7 @@ import numpy as np
 
 from skae._activations import SLOPE_ABOVE_ZERO
 from skae._inference import reconstruct
+from skae._losses import describe
 from skae._rows import Rows
 from skae._schedule import AUTO_CHECKS, optimizer_config, schedule
 from skae._spec import NetworkSpec
@@ -43,13 +44,6 @@ class Settings(NamedTuple):
     @property
     def squared_error(self):
         return self.loss in ("mse", "mean_squared_error")
-
-    @property
-    def loss_power(self):
-        """The power of the unit of X that the loss has, or None where it has a scale of its own."""
-        if self.squared_error:
-            return 2
-        return 1 if self.loss in ("mae", "mean_absolute_error") else None
 
 
 class Split(NamedTuple):
@@ -154,6 +148,10 @@ def _choose_output(spec, settings, split, seed):
     """
     if spec.output_activation != "auto":
         return spec, spec if settings.init == "pca" else None
+    output = describe(settings.loss).output
+    if output is not None:
+        spec = dataclasses.replace(spec, output_activation=output)
+        return spec, spec if settings.init == "pca" else None
     linear = dataclasses.replace(spec, output_activation="linear")
     sigmoid = dataclasses.replace(spec, output_activation="sigmoid")
     in_range = split.training.within(0, 1)
@@ -217,7 +215,7 @@ def _start(spec, settings, rows, seed):
     if rows.pca is None:
         rows.pca = principal_axes(rows, spec.n_components, seed)
     units = Units(np.zeros(spec.n_features), 1.0)
-    if spec.output_activation == "linear" and (settings.loss_power is not None):
+    if spec.output_activation == "linear" and (describe(settings.loss).power is not None):
         units = Units(rows.pca.mean, rows.pca.scale)
     return pca_start(spec, units.axes(rows.pca), rng), units
 
@@ -263,7 +261,7 @@ class _Monitor:
     def __call__(self, losses, get_weights):
         if not np.all(np.isfinite(losses)):
             raise ValueError(self._diverged())
-        unit = self._units.scale ** (self._settings.loss_power or 1)
+        unit = self._units.scale ** (describe(self._settings.loss).power or 1)
         self._losses.extend(float(loss) * unit for loss in losses)
         self.look(get_weights() if self._validation is not None else None)
         if self._settings.verbose:

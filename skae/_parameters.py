@@ -4,18 +4,10 @@ import json
 from numbers import Integral, Real
 
 from skae._activations import ACTIVATIONS
+from skae._losses import NAMES, describe
 from skae._rows import Rows
 from skae._scikit_learn import Interval, StrOptions
 
-LOSSES = {
-    "mse",
-    "mean_squared_error",
-    "mae",
-    "mean_absolute_error",
-    "huber",
-    "binary_crossentropy",
-    "poisson",
-}
 OPTIMIZERS = {
     "adadelta",
     "adafactor",
@@ -38,7 +30,7 @@ CONSTRAINTS = {
     "activation": [StrOptions(set(ACTIVATIONS))],
     "code_activation": [StrOptions({"auto", *ACTIVATIONS})],
     "output_activation": [StrOptions({"auto", *ACTIVATIONS})],
-    "loss": [StrOptions(LOSSES), dict],
+    "loss": [StrOptions(set(NAMES)), dict],
     "optimizer": [StrOptions(OPTIMIZERS), dict],
     "learning_rate": [StrOptions({"one_cycle"}), Interval(Real, 0, None, closed="neither")],
     "init": [StrOptions({"pca", "glorot_uniform"})],
@@ -89,16 +81,10 @@ def check_config(name, value) -> None:
 
 def check_range(loss, X: Rows, name="X") -> None:
     """Refuse data that the loss is not defined for."""
-    bounds = {"binary_crossentropy": (0, 1), "poisson": (0, float("inf"))}
-    key = loss
-    if isinstance(loss, dict):
-        key = {"BinaryCrossentropy": "binary_crossentropy", "Poisson": "poisson"}.get(
-            loss["class_name"]
-        )
-    if key in bounds and not X.within(*bounds[key]):
-        low, high = bounds[key]
+    low, high = describe(loss)[:2]
+    if not X.within(low, high):
         raise ValueError(
-            f"loss={loss!r} needs {name} in the range [{low}, {high}]. Got values from "
+            f"loss={loss!r} needs {name} in the range [{low:g}, {high:g}]. Got values from "
             f"{X.X.min():.6g} to {X.X.max():.6g} instead. Scale {name}, with "
             "sklearn.preprocessing.MinMaxScaler for example, or use loss='mse'."
         )

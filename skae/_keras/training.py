@@ -73,10 +73,21 @@ def row_losses(loss: str, X, reconstruction) -> np.ndarray:
 
 
 def _loss(identifier):
-    loss = keras.losses.get(json.loads(identifier))
+    loss = _made_by_keras("loss", "losses", json.loads(identifier))
     if isinstance(loss, keras.losses.Loss):
         loss.reduction = "none"
     return loss
+
+
+def _made_by_keras(kind, module, identifier):
+    try:
+        return getattr(keras, module).get(identifier)
+    except (TypeError, ValueError) as error:
+        reason = " ".join(str(error).split("\n\n")[0].split())
+        raise ValueError(
+            f"The {kind!r} parameter must be a name or a configuration of which Keras can make an "
+            f"object of keras.{module}. Got {identifier!r} instead. Keras says: {reason}"
+        ) from error
 
 
 def _padded(batch_size, n_rows):
@@ -137,7 +148,7 @@ class _Program:
     def _build_optimizer(self, identifier):
         # The rate of each step reaches the optimizer as a tensor, through the callable that Keras
         # accepts as a learning rate. A variable would take the dtype of the user's `floatx`.
-        optimizer = keras.optimizers.get(identifier)
+        optimizer = _made_by_keras("optimizer", "optimizers", identifier)
         config = {**optimizer.get_config(), "learning_rate": lambda: self._rate}
         optimizer = type(optimizer).from_config(config)
         optimizer.build(self._network.variables)

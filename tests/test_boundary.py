@@ -1,0 +1,248 @@
+"""Training is the only thing that needs TensorFlow, and leaves no trace of itself."""
+
+import os
+import pickle
+import random
+import subprocess
+import sys
+import textwrap
+from concurrent.futures import ThreadPoolExecutor
+
+import joblib
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+from sklearn.datasets import load_digits
+
+import skae
+from skae import AutoencoderTransformer
+
+X = (load_digits().data[:500] / 16).astype(np.float32)
+
+
+def run(code, *arguments, **environment):
+    """Run code in a fresh process that sees the installed package; return what it prints."""
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code), *map(str, arguments)],
+        env={**os.environ, **environment},
+        cwd=os.path.dirname(os.path.dirname(skae.__file__)),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
+@pytest.fixture(scope="module", params=[(), (16,)], ids=["shallow", "deep"])
+def pickled(request, tmp_path_factory):
+    estimator = AutoencoderTransformer(
+        4, hidden_layer_sizes=request.param, epochs=3, early_stopping=False, random_state=0
+    ).fit(X)
+    path = tmp_path_factory.mktemp("pickle") / "estimator.pickle"
+    path.write_bytes(pickle.dumps(estimator))
+    return path, estimator
+
+
+def test_nothing_but_training_imports_tensorflow(pickled):
+    path, estimator = pickled
+    out = run(
+        """
+        import pickle, sys
+        import numpy as np
+        import skae
+        estimator = pickle.loads(open(sys.argv[1], "rb").read())
+        repr(estimator), estimator._repr_html_(), dir(estimator)
+        X = np.linspace(0, 1, 128, dtype=np.float32).reshape(2, 64)
+        codes = estimator.transform(X)
+        estimator.inverse_transform(codes), estimator.reconstruct(X), estimator.score(X)
+        skae.AutoencoderTransformer(2).fit(np.random.default_rng(0).normal(size=(50, 5)))
+        heavy = {"tensorflow", "keras", "skae._keras", "matplotlib"} & set(sys.modules)
+        print(sorted(heavy), codes.tobytes().hex())
+        """,
+        path,
+    )
+    rows = np.linspace(0, 1, 128, dtype=np.float32).reshape(2, 64)
+    assert out.split() == ["[]", estimator.transform(rows).tobytes().hex()]
+
+
+def test_another_process_trains_the_same_bits():
+    out = run(
+        """
+        import numpy as np
+        from sklearn.datasets import load_digits
+        from skae import AutoencoderTransformer
+        X = (load_digits().data[:500] / 16).astype(np.float32)
+        estimator = AutoencoderTransformer(4, hidden_layer_sizes=(8,), random_state=3).fit(X)
+        print(estimator.transform(X).tobytes().hex())
+        """
+    )
+    estimator = AutoencoderTransformer(4, hidden_layer_sizes=(8,), random_state=3).fit(X)
+    assert out.strip() == estimator.transform(X).tobytes().hex()
+
+
+def test_import_prints_nothing_and_changes_no_environment():
+    out = run(
+        """
+        import os
+        before = dict(os.environ)
+        import skae
+        assert dict(os.environ) == before
+        """
+    )
+    assert out == ""
+
+
+def test_a_fit_restores_the_environment_and_prints_nothing():
+    """TensorFlow is told a worker's number of threads for the time of its import."""
+    out = run(
+        """
+        import os
+        import numpy as np
+        from skae import AutoencoderTransformer
+        before = dict(os.environ)
+        X = np.random.default_rng(0).uniform(size=(100, 8))
+        AutoencoderTransformer(2, epochs=1).fit(X)
+        changed = {name for name in before.keys() | os.environ.keys()
+                   if before.get(name) != os.environ.get(name)}
+        # TensorFlow sets some of its own.
+        print([name for name in changed if "THREADS" in name])
+        """,
+        OMP_NUM_THREADS="1",
+    )
+    assert out.strip() == "[]"
+
+
+def test_global_state_is_left_alone():
+    import keras
+    import tensorflow as tf
+
+    keras.config.set_dtype_policy("mixed_float16")
+    keras.config.set_floatx("float16")
+    expected = AutoencoderTransformer(4, epochs=3, random_state=0)
+    try:
+        np.random.seed(0)  # noqa: NPY002 (it is the global generator that is looked at)
+        random.seed(0)
+        tf.random.set_seed(0)
+        states = repr(np.random.get_state()), random.getstate()  # noqa: NPY002
+        under_policy = expected.fit(X).transform(X)
+        AutoencoderTransformer(4, epochs=1, init="glorot_uniform").fit(X).to_keras()
+        assert (repr(np.random.get_state()), random.getstate()) == states  # noqa: NPY002
+        assert keras.config.dtype_policy().name == "mixed_float16"
+        assert keras.config.floatx() == "float16"
+    finally:
+        keras.config.set_floatx("float32")
+        keras.config.set_dtype_policy("float32")
+    assert_array_equal(expected.fit(X).transform(X), under_policy)
+
+
+def test_another_backend_of_keras_is_refused_with_a_way_out():
+    out = run(
+        """
+        import sys, types
+        import numpy as np
+        from skae import AutoencoderTransformer
+        import keras
+        keras.backend.backend = lambda: "jax"
+        try:
+            AutoencoderTransformer(2, epochs=1).fit(np.random.default_rng(0).uniform(size=(50, 8)))
+        except ImportError as error:
+            print(error)
+        """
+    )
+    assert "Got the backend 'jax' instead. Set KERAS_BACKEND=tensorflow" in out
+
+
+def test_threads_transform_at_once(pickled):
+    estimator = pickled[1]
+    expected = estimator.transform(X)
+    with ThreadPoolExecutor(16) as pool:
+        for codes in pool.map(lambda _: estimator.transform(X), range(200)):
+            assert_array_equal(codes, expected)
+
+
+def test_threads_train_at_once():
+    """Fits that share a compiled loop wait for each other, and end as they would alone."""
+    expected = [AutoencoderTransformer(4, epochs=3, random_state=i).fit(X) for i in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        fits = pool.map(
+            lambda i: AutoencoderTransformer(4, epochs=3, random_state=i).fit(X), range(4)
+        )
+        for one, other in zip(fits, expected, strict=True):
+            assert_array_equal(one.transform(X), other.transform(X))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on this platform")
+def test_a_forked_child_transforms_and_refuses_to_train():
+    out = run(
+        """
+        import os
+        import numpy as np
+        from skae import AutoencoderTransformer
+        X = np.random.default_rng(0).uniform(size=(100, 8))
+        estimator = AutoencoderTransformer(2, epochs=2, random_state=0).fit(X)
+        codes = estimator.transform(X)
+        read, write = os.pipe()
+        if os.fork() == 0:
+            try:
+                message = str(np.array_equal(estimator.transform(X), codes))
+                estimator.fit(X)
+            except RuntimeError as error:
+                message += f" {error}"
+            os.write(write, message.encode())
+            os._exit(0)
+        os.wait()
+        print(os.read(read, 10_000).decode())
+        """
+    )
+    assert out.startswith("True This process was forked from one in which TensorFlow had started")
+    assert "'spawn'" in out
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="memory is read from /proc")
+@pytest.mark.parametrize("vary", ["nothing", "number of rows"])
+def test_memory_does_not_grow_with_fits(vary):
+    """200 fits, or 40 with 40 numbers of rows: at most 10 MB more after the 20th."""
+    out = run(
+        """
+        import gc, os, sys
+        import numpy as np
+        from skae import AutoencoderTransformer
+
+        def megabytes():
+            gc.collect()
+            pages = int(open("/proc/self/statm").read().split()[1])
+            return pages * os.sysconf("SC_PAGESIZE") / 2**20
+
+        vary = sys.argv[1] == "number of rows"
+        X = np.random.default_rng(0).uniform(size=(2000, 64)).astype(np.float32)
+        for i in range(40 if vary else 200):
+            n_rows = 100 + 47 * i if vary else 300
+            AutoencoderTransformer(8, epochs=3, random_state=i).fit(X[:n_rows])
+            if i == 19:
+                before = megabytes()
+        print(megabytes() - before)
+        """,
+        vary,
+    )
+    assert float(out) < 10
+
+
+def test_pickles_are_weights_and_a_little_and_the_same_each_time():
+    rng = np.random.default_rng(0)
+    images = rng.uniform(size=(300, 784)).astype(np.float32)
+    estimator = AutoencoderTransformer(32, epochs=50, random_state=0).fit(images)
+    pickled = pickle.dumps(estimator)
+    weights = sum(array.nbytes for array in estimator.weights_)
+    assert len(pickled) <= weights + 8 * 1024
+    assert pickle.dumps(estimator) == pickled
+    assert joblib.hash(pickle.loads(pickled)) == joblib.hash(estimator)
+
+
+def test_an_older_pickle_warns():
+    from sklearn.exceptions import InconsistentVersionWarning
+
+    state = AutoencoderTransformer(2).__getstate__()
+    with pytest.warns(InconsistentVersionWarning, match=r"from version 0\.0\.1 when"):
+        AutoencoderTransformer(2).__setstate__({**state, "_skae_version": "0.0.1"})

@@ -1,0 +1,190 @@
+"""What bad input is told, and that it changes nothing."""
+
+import os
+import re
+import signal
+import threading
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_array_equal
+from sklearn.datasets import load_digits
+from sklearn.exceptions import NotFittedError
+
+from skae import AutoencoderTransformer
+
+X = (load_digits().data[:200] / 16).astype(np.float32)
+NAN, INFINITE = X.copy(), X.copy()
+NAN[3, 5], INFINITE[3, 5] = np.nan, np.inf
+
+
+def state(estimator):
+    """Everything an estimator holds, arrays by value."""
+    return {
+        name: [array.tobytes() for array in value] if name == "weights_" else value
+        for name, value in vars(estimator).items()
+    }
+
+
+BAD_FITS = {
+    "nan": ((NAN,), {}, "Input X contains NaN"),
+    "infinity": ((INFINITE,), {}, "Input X contains infinity"),
+    "empty": ((X[:0],), {}, r"Found array with 0 sample\(s\)"),
+    "no features": ((X[:, :0],), {}, r"Found array with 0 feature\(s\)"),
+    "one dimension": ((X[0],), {}, "Expected 2D array, got 1D array"),
+    "three dimensions": ((X[None],), {}, "Found array with dim 3"),
+    "complex": ((X * 1j,), {}, "Complex data not supported"),
+    "text": ((np.full((4, 2), "a"),), {}, "could not convert string to float"),
+    "zero weights": ((X,), {"sample_weight": np.zeros(200)}, "[Ss]ample weights"),
+    "negative weights": ((X,), {"sample_weight": -np.ones(200)}, "Negative values in data"),
+    "too few weights": ((X,), {"sample_weight": np.ones(3)}, "sample_weight.shape"),
+    "NaN in X_val": ((X,), {"X_val": NAN}, "Input X_val contains NaN"),
+    "width of X_val": ((X,), {"X_val": X[:, :5]}, "X has 5 features, but Autoenc.* expecting 64"),
+}
+
+
+@pytest.mark.parametrize(("args", "kwargs", "message"), BAD_FITS.values(), ids=BAD_FITS)
+def test_bad_data_is_refused_and_the_fit_is_kept(args, kwargs, message):
+    estimator = AutoencoderTransformer(4, epochs=2, early_stopping=False, random_state=0).fit(X)
+    before = state(estimator)
+    with pytest.raises(ValueError, match=message):
+        estimator.fit(*args, **kwargs)
+    assert state(estimator) == before
+
+
+BAD_PARAMETERS = {
+    "n_components": (0, r"must be an int in the range \[1, inf\). Got 0 instead"),
+    "hidden_layer_sizes": ((8, -1), r"must hold ints in the range \[1, inf\). Got \(8, -1\)"),
+    "activation": ("softmax", "must be a str among .* Got 'softmax' instead"),
+    "code_activation": ("prelu", "must be a str among .* Got 'prelu' instead"),
+    "output_activation": (None, "must be a str among .* Got None instead"),
+    "loss": ("hinge", "must be a str among .* Got 'hinge' instead"),
+    "optimizer": ("lbfgs", "must be a str among .* Got 'lbfgs' instead"),
+    "learning_rate": (0.0, "Got 0.0 instead"),
+    "init": ("random", "must be a str among .* Got 'random' instead"),
+    "epochs": (0, "Got 0 instead"),
+    "batch_size": (-3, "Got -3 instead"),
+    "early_stopping": ("yes", "must be an instance of 'bool'.* Got 'yes' instead"),
+    "validation_fraction": (1.0, r"must be a float in the range \(0.0, 1.0\). Got 1.0 instead"),
+    "n_iter_no_change": (0, "Got 0 instead"),
+    "tol": (-1.0, "Got -1.0 instead"),
+    "verbose": ("loud", "Got 'loud' instead"),
+    "random_state": ("seed", "Got 'seed' instead"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_PARAMETERS)
+def test_bad_parameters_are_named_with_what_is_allowed(name):
+    value, message = BAD_PARAMETERS[name]
+    pattern = f"The '{name}' parameter of AutoencoderTransformer {'.*' * (message[0] == 'G')}"
+    with pytest.raises(ValueError, match=pattern + message):
+        AutoencoderTransformer(**{name: value}).fit(X)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"optimizer": {"name": "Adam"}}, "must name a class if it is a dict.*'AdamW'"),
+        (
+            {"optimizer": {"class_name": "Adma", "config": {}}},
+            "object of keras.optimizers. Got .*'Adma'",
+        ),
+        (
+            {"optimizer": {"class_name": "Adam", "config": {"beta_3": 1}}},
+            "object of keras.optimizers. Got .*Keras says: .*beta_3",
+        ),
+        ({"loss": {"class_name": "Hinges", "config": {}}}, "object of keras.losses. Got .*Hinges"),
+        (
+            {"optimizer": {"class_name": "Adam", "config": {"beta_1": object()}}},
+            "must hold plain numbers",
+        ),
+    ],
+)
+def test_bad_configurations_are_refused_in_our_words(parameters, message):
+    with pytest.raises(ValueError, match=message):
+        AutoencoderTransformer(4, epochs=2, **parameters).fit(X)
+
+
+@pytest.mark.parametrize(
+    ("loss", "data", "bounds"),
+    [("binary_crossentropy", X * 2, "[0, 1]"), ("poisson", X - 1, "[0, inf]")],
+)
+def test_data_outside_the_range_of_the_loss(loss, data, bounds):
+    message = re.escape(f"loss='{loss}' needs X in the range {bounds}. Got values from")
+    with pytest.raises(ValueError, match=message):
+        AutoencoderTransformer(4, loss=loss).fit(data)
+    with pytest.raises(ValueError, match="needs X_val in the range"):
+        AutoencoderTransformer(4, loss=loss).fit(X, X_val=data)
+
+
+def test_unfitted():
+    for method in ("transform", "inverse_transform", "reconstruct", "score"):
+        with pytest.raises(NotFittedError, match="This AutoencoderTransformer instance is not"):
+            getattr(AutoencoderTransformer(), method)(X)
+    with pytest.raises(NotFittedError):
+        AutoencoderTransformer().to_keras()
+
+
+def test_wrong_width_and_names():
+    frame = pd.DataFrame(X, columns=[f"pixel{i}" for i in range(64)])
+    estimator = AutoencoderTransformer(4, epochs=1, random_state=0).fit(frame)
+    with pytest.raises(ValueError, match=r"X has 63 features, but .* expecting 64"):
+        estimator.transform(X[:, 1:])
+    with pytest.raises(ValueError, match="feature names should match"):
+        estimator.transform(frame.rename(columns={"pixel0": "border"}))
+    with pytest.raises(ValueError, match=r"X has 64 columns, but .* n_components=4"):
+        estimator.inverse_transform(X)
+
+
+def test_divergence_says_what_to_do_and_keeps_the_fit():
+    estimator = AutoencoderTransformer(
+        4,
+        output_activation="linear",
+        init="glorot_uniform",
+        optimizer="sgd",
+        learning_rate=1e-3,
+        epochs=5,
+        early_stopping=False,
+        random_state=0,
+    ).fit(X)
+    before = state(estimator)
+    with pytest.raises(ValueError, match=r"diverged. Got learning_rate=1000000.0 .* or scale X"):
+        estimator.set_params(learning_rate=1e6).fit(X)
+    assert state(estimator.set_params(learning_rate=1e-3)) == before
+
+
+def test_warm_start_refuses_another_shape():
+    estimator = AutoencoderTransformer(4, epochs=1, warm_start=True, random_state=0).fit(X)
+    with pytest.raises(ValueError, match="different values than before of: n_components"):
+        estimator.set_params(n_components=5).fit(X)
+    with pytest.raises(ValueError, match="X has 63 features"):
+        estimator.set_params(n_components=4).fit(X[:, 1:])
+
+
+def test_keyboard_interrupt_leaves_the_estimator_as_it_was():
+    """Ctrl-C in the middle of training, of a first fit and of a warm start; then both work."""
+    settings = {"hidden_layer_sizes": (64,), "early_stopping": False, "random_state": 0}
+    fresh = AutoencoderTransformer(4, epochs=10_000_000, **settings)
+    fitted = AutoencoderTransformer(4, epochs=3, warm_start=True, **settings).fit(X)
+    for estimator in (fresh, fitted.set_params(epochs=1_000_000)):
+        before = state(estimator)
+        interrupt = threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT))
+        interrupt.start()
+        with pytest.raises(KeyboardInterrupt):
+            estimator.fit(X)
+        interrupt.join()
+        assert state(estimator) == before
+    again = AutoencoderTransformer(4, epochs=3, **settings).fit(X)
+    assert_array_equal(again.transform(X), fitted.transform(X))
+
+
+def test_an_interrupted_fit_lets_others_train():
+    """The lock of a compiled loop is released when its training ends, however it ends."""
+    estimator = AutoencoderTransformer(4, epochs=2, early_stopping=False, learning_rate=1e-3)
+    with pytest.raises(ValueError, match="diverged"):
+        estimator.set_params(learning_rate=1e30).fit(X)
+    thread = threading.Thread(target=estimator.set_params(learning_rate=1e-3).fit, args=(X,))
+    thread.start()
+    thread.join(timeout=60)
+    assert not thread.is_alive()

@@ -1,0 +1,75 @@
+"""NumPy computes what Keras computes."""
+
+import keras
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from scipy import sparse, special
+
+from skae import AutoencoderTransformer
+from skae._activations import ACTIVATIONS
+
+# Keras' own float64 is not exact for these; the exact function is what NumPy has.
+EXACT = {
+    "gelu": special.ndtr,
+    "leaky_relu": lambda x: np.where(x < 0, 0.2, 1.0),
+}
+
+
+@pytest.mark.parametrize("name", sorted(ACTIVATIONS))
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float32, 1e-6), (np.float64, 1e-9)])
+def test_activations_equal_those_of_keras(name, dtype, tolerance):
+    x = np.linspace(-20, 20, 4001, dtype=dtype)
+    if name in EXACT:
+        expected = np.asarray(x, np.float64) * EXACT[name](np.asarray(x, np.float64))
+    else:
+        expected = np.asarray(keras.activations.get(name)(x))
+    actual = ACTIVATIONS[name](x.copy())
+    assert actual.dtype == dtype
+    # Tails that cancel to nothing are compared on the scale of one.
+    assert_allclose(actual, expected, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("hidden_layer_sizes", [(), (16,), (16, 8)])
+@pytest.mark.parametrize("init", ["pca", "glorot_uniform"])
+@pytest.mark.parametrize("activation", ["relu", "silu"])
+def test_networks_equal_those_of_keras(hidden_layer_sizes, init, activation):
+    X = np.random.default_rng(0).uniform(size=(200, 10))
+    estimator = AutoencoderTransformer(
+        3,
+        hidden_layer_sizes=hidden_layer_sizes,
+        activation=activation,
+        code_activation="tanh",
+        output_activation="sigmoid",
+        init=init,
+        epochs=3,
+        early_stopping=False,
+        random_state=0,
+    ).fit(X)
+    encoder, decoder, _ = estimator.to_keras()
+    assert_allclose(estimator.transform(X), encoder(X), rtol=1e-7, atol=1e-9)
+    assert_allclose(estimator.reconstruct(X), decoder(encoder(X)), rtol=1e-7, atol=1e-9)
+
+
+def test_sparse_rows_are_encoded_by_a_sparse_product():
+    """Encoding never makes X dense: as a dense array this one would be 80 GB."""
+    n_features = 100_000
+    X = sparse.random_array((1000, n_features), density=1e-5, rng=np.random.default_rng(0))
+    X = sparse.csr_array(X, dtype=np.float32)
+    estimator = AutoencoderTransformer(
+        2, hidden_layer_sizes=(4,), init="glorot_uniform", epochs=1, batch_size=8, random_state=0
+    )
+    estimator.set_params(early_stopping=False).fit(X[:16])
+    tall = sparse.vstack([X] * 200, format="csr")
+    assert estimator.transform(tall).shape == (200_000, 2)
+    assert_allclose(estimator.transform(X[:3]), estimator.transform(X[:3].toarray()), atol=1e-6)
+
+
+def test_blocks_of_hidden_layers_change_nothing():
+    """Rows are encoded in blocks when hidden layers are wide; the result is that of one block."""
+    X = np.random.default_rng(0).uniform(size=(3000, 5))
+    estimator = AutoencoderTransformer(
+        2, hidden_layer_sizes=(1024,), epochs=1, early_stopping=False, random_state=0
+    ).fit(X[:100])
+    parts = [estimator.transform(X[i : i + 100]) for i in range(0, 3000, 100)]
+    assert_allclose(estimator.transform(X), np.concatenate(parts), rtol=1e-9, atol=1e-12)
