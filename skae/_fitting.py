@@ -231,6 +231,10 @@ def _run(spec, settings, split, seed, *, previous=None, n_steps=None, n_epochs=N
         start, units = previous, Units(np.zeros(spec.n_features), 1.0)
     deep = bool(spec.hidden_layer_sizes)
     plan = schedule(settings, len(split.training), deep=deep, n_steps=n_steps)
+    if split.validation is None and not settings.verbose:
+        # Nothing to look at but the loss.
+        n_planned = len(plan.rates) * plan.batch_size // len(split.training)
+        plan = plan._replace(check_every=max(plan.check_every, n_planned // 10))
     monitor = _Monitor(spec, settings, split.validation, units, plan.check_every)
     monitor.look(start)
     recipe = Recipe(json.dumps(settings.loss), optimizer_config(settings), *plan)

@@ -132,7 +132,7 @@ class _Program:
                 tf.TensorSpec((self.n_steps,), spec.dtype),
                 tf.TensorSpec((), tf.int32),
             ],
-        )
+        ).get_concrete_function()  # called directly: looking it up takes as long as 20 steps
 
     def reset(self, weights):
         assign(self._network.variables, weights)
@@ -143,7 +143,8 @@ class _Program:
 
     def run(self, X, sample_weight, rates, n_steps):
         """Train on the first `n_steps` batches of a shard; return the loss of each."""
-        return self._compiled(X, sample_weight, rates, np.int32(n_steps)).numpy()[:n_steps]
+        shard = (X, sample_weight, rates, np.int32(n_steps))
+        return self._compiled(*map(tf.constant, shard)).numpy()[:n_steps]
 
     def _build_optimizer(self, identifier):
         # The rate of each step reaches the optimizer as a tensor, through the callable that Keras
