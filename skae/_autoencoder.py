@@ -79,8 +79,8 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         from random weights, as Keras does by default.
 
     epochs : "auto" or int, default="auto"
-        Passes over the training rows. "auto" is as many as make 1,500 optimizer steps, from 1 to
-        500; none where PCA is the optimum (squared error, no hidden layers, linear output).
+        Passes over the training rows. "auto" is as many as make about 1,400 optimizer steps, from
+        1 to 500; none where PCA is the optimum (squared error, no hidden layers, linear output).
 
     batch_size : "auto" or int, default="auto"
         Rows per optimizer step. "auto" is 128.
@@ -92,7 +92,8 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         never separated. Under a constant rate training also ends early.
 
     validation_fraction : float, default=0.1
-        Fraction of the distinct rows to hold out. Only used with early stopping.
+        Fraction of the distinct rows to hold out, 2,000 rows at most. Only used with early
+        stopping.
 
     n_iter_no_change : int, default=10
         Epochs without improvement after which training ends, under a constant rate and with
@@ -267,8 +268,17 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         X_new : ndarray of shape (n_samples, n_components)
             Their codes.
         """
-        X = self._check_X(X)
-        return _inference.encode(self._spec(), self.weights_, X)
+        check_is_fitted(self)
+        spec = self._spec()
+        # To look for NaN in X costs as much as to encode it. Where the code is linear in X they
+        # show in the code, which is small; only then is X searched, for the error.
+        shows = spec.code_activation == "linear" and (spec.shortcut or not spec.hidden_layer_sizes)
+        checked = self._check_X(X, ensure_all_finite=not shows)
+        with np.errstate(invalid="ignore", over="ignore"):
+            codes = _inference.encode(spec, self.weights_, checked)
+        if shows and not np.isfinite(codes).all():
+            self._check_X(X)
+        return codes
 
     def inverse_transform(self, X):
         """Decode codes.
@@ -308,6 +318,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         X_reconstructed : ndarray or DataFrame of shape (n_samples, n_features)
             What the network makes of them; a frame where :meth:`set_output` asks for frames.
         """
+        check_is_fitted(self)
         checked = self._check_X(X)
         reconstructed = _inference.reconstruct(self._spec(), self.weights_, checked)
         return in_container(self, reconstructed, X, self._input_names())
@@ -332,6 +343,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
             :func:`~sklearn.metrics.r2_score` with ``multioutput="variance_weighted"``: at most 1,
             which is perfect; 0 is as good as the mean of X.
         """
+        check_is_fitted(self)
         X = self._check_X(X)
         reconstructed = _inference.reconstruct(self._spec(), self.weights_, X)
         if sparse.issparse(X):
@@ -448,9 +460,15 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     def _spec(self):
         return NetworkSpec(**self.network_)
 
-    def _check_X(self, X):
-        check_is_fitted(self)
-        return validate_data(self, X, reset=False, dtype=FLOATS, accept_sparse=("csr", "csc"))
+    def _check_X(self, X, *, ensure_all_finite=True):
+        return validate_data(
+            self,
+            X,
+            reset=False,
+            dtype=FLOATS,
+            accept_sparse=("csr", "csc"),
+            ensure_all_finite=ensure_all_finite,
+        )
 
     def _check_X_val(self, X_val, dtype):
         validate_data(self, X_val, reset=False, skip_check_array=True)

@@ -20,8 +20,12 @@ PILOT_STEPS = 300
 # Few rows held out say little: until this many have been, another fraction is held out in turn.
 ENOUGH_HELD_OUT = 300
 MAX_SPLITS = 5
+# More rows than this say nothing new, and are missed in training.
+MAX_HELD_OUT = 2_000
 # With at least this many rows, those held out are too few to be worth training again.
 REFIT_BELOW = 10_000
+# Rows of which PCA is taken to start training from.
+START_ROWS = 10_000
 # Training has to reduce the validation loss of PCA by this much to be kept: less is noise.
 WORTHWHILE = 0.01
 
@@ -113,6 +117,7 @@ def mean_loss(settings, spec, weights, rows):
 
 def _held_out(rows, settings, seed):
     fraction = settings.validation_fraction
+    fraction = min(fraction, MAX_HELD_OUT / len(rows))
     n_splits = int(np.clip(-(-ENOUGH_HELD_OUT // (fraction * len(rows))), 1, MAX_SPLITS))
     pairs = rows.splits(fraction, n_splits, np.random.default_rng([seed, 1]))
     return [Split(*pair) for pair in pairs]
@@ -129,9 +134,9 @@ def _fit_fresh(spec, settings, rows, splits, seed):
     checks = _pooled([run.checks for run in runs], splits)
     best = int(np.argmin(checks))
     if plain is not None:
-        untrained = _untrained(plain, settings, rows, splits, seed)
-        if checks[best] > (1 - WORTHWHILE) * untrained.validation_losses[0]:
-            return untrained
+        unchanged = _loss_of_start(plain, settings, splits, seed)
+        if checks[best] > (1 - WORTHWHILE) * unchanged:
+            return _untrained(plain, settings, rows, splits, seed)
     final = runs[0]
     if splits[0].training is not rows and len(rows) < REFIT_BELOW:
         n_epochs = best * final.check_every
@@ -189,15 +194,22 @@ def _is_pca(spec, settings):
 
 
 def _untrained(spec, settings, rows, splits, seed):
-    """The start on all rows; its validation loss is that of the starts on the splits."""
-    checks = []
+    """The network as it is before training, from all rows."""
+    weights, units = _start(spec, settings, rows, seed, all_rows=True)
+    loss = _loss_of_start(spec, settings, splits, seed)
+    return Fitted(spec, units.fold(spec, weights), [], [] if loss is None else [loss])
+
+
+def _loss_of_start(spec, settings, splits, seed):
+    """Validation loss of what training starts from, or None without rows to validate on."""
+    if splits[0].validation is None:
+        return None
+    losses = []
     for split in splits:
-        if split.validation is not None:
-            weights, units = _start(spec, settings, split.training, seed)
-            weights = units.fold(spec, weights)
-            checks.append([mean_loss(settings, spec, weights, split.validation)])
-    weights, units = _start(spec, settings, rows, seed)
-    return Fitted(spec, units.fold(spec, weights), [], _pooled(checks, splits) if checks else [])
+        weights, units = _start(spec, settings, split.training, seed)
+        weights = units.fold(spec, weights)
+        losses.append([mean_loss(settings, spec, weights, split.validation)])
+    return _pooled(losses, splits)[0]
 
 
 def _pooled(curves, splits):
@@ -207,13 +219,17 @@ def _pooled(curves, splits):
     return np.average([curve[:length] for curve in curves], axis=0, weights=weights).tolist()
 
 
-def _start(spec, settings, rows, seed):
-    """Weights to train from, and the units of rows and codes that they are for."""
+def _start(spec, settings, rows, seed, *, all_rows=False):
+    """Weights to train from, and the units of rows and codes that they are for.
+
+    To train from, PCA of ten thousand rows is as good as that of all; to end with, it is not.
+    """
     rng = np.random.default_rng([seed, 2])
     if settings.init != "pca":
         return glorot_start(spec, rng), Units(np.zeros(spec.n_features), 1.0)
-    if rows.pca is None:
-        rows.pca = principal_axes(rows, spec.n_components, seed)
+    if rows.pca is None or (all_rows and len(rows) > START_ROWS):
+        sample = rows if all_rows else rows.sample(START_ROWS, seed)
+        rows.pca = principal_axes(sample, spec.n_components, seed)
     units = Units(np.zeros(spec.n_features), 1.0)
     if spec.output_activation == "linear" and (describe(settings.loss).power is not None):
         units = Units(rows.pca.mean, rows.pca.scale)

@@ -39,6 +39,13 @@ class Rows:
     def take(self, indices):
         return Rows(self.X[indices], None if self.weights is None else self.weights[indices])
 
+    def sample(self, n_rows, seed):
+        """At most `n_rows` of the rows, drawn without replacement."""
+        if len(self) <= n_rows:
+            return self
+        rng = np.random.default_rng(seed)
+        return self.take(np.sort(rng.choice(len(self), n_rows, replace=False, shuffle=False)))
+
     def fill(self, out, indices):
         """Write rows into a dense array."""
         if sparse.issparse(self.X):

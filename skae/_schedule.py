@@ -7,7 +7,7 @@ import numpy as np
 
 # The budget of epochs="auto", in optimizer steps: it is steps that train a network, and 50 epochs
 # of a small table are 50 steps.
-AUTO_STEPS = 1500
+AUTO_STEPS = 1400
 # No table of few rows needed more; and where all rows are one batch, a thousand steps of Adam are
 # chaos: they blow rounding up until a weight of 2 and two copies end in different networks.
 MAX_AUTO_EPOCHS = 500
@@ -34,7 +34,8 @@ def schedule(settings, n_rows, *, deep, n_steps=None) -> Schedule:
     steps_per_epoch = -(-n_rows // batch_size)
     epochs, check_every = settings.epochs, 1
     if epochs == "auto" or n_steps is not None:
-        epochs = min(-(-(n_steps or AUTO_STEPS) // steps_per_epoch), MAX_AUTO_EPOCHS)
+        epochs = round((n_steps or AUTO_STEPS) / steps_per_epoch)
+        epochs = min(max(1, epochs), MAX_AUTO_EPOCHS)
         check_every = -(-epochs // AUTO_CHECKS)
     n_steps = epochs * steps_per_epoch
     if settings.learning_rate == "one_cycle":

@@ -34,7 +34,6 @@ class PrincipalAxes(NamedTuple):
     mean: np.ndarray  # (n_features,)
     axes: np.ndarray  # (n_axes, n_features), orthonormal
     variances: np.ndarray  # (n_axes,), falling
-    reach: np.ndarray  # (n_axes,), the largest distance of a row from the mean along each axis
 
     @property
     def scale(self) -> float:
@@ -59,8 +58,7 @@ def principal_axes(rows: Rows, n_components: int, seed: int) -> PrincipalAxes:
     # Fixed signs: the entry of largest magnitude is positive.
     largest = np.abs(axes).argmax(axis=1)
     axes = axes * np.sign(axes[np.arange(len(axes)), largest])[:, None]
-    reach = [np.abs((block - mean) @ axes.T).max(axis=0) for block, _ in rows.blocks()]
-    return PrincipalAxes(mean, axes, variances, np.max(reach, axis=0))
+    return PrincipalAxes(mean, axes, variances)
 
 
 def _from_covariance(rows, mean, n_axes):
@@ -140,11 +138,11 @@ def pca_start(spec: NetworkSpec, pca: PrincipalAxes, rng: np.random.Generator) -
 
 def _linear_range(activation, pca):
     """Where a code activation is nearly linear: f(centre + width z) is about
-    value + slope width z for projections z of the training rows."""
+    value + slope width z for projections z within four standard deviations."""
     ones = np.ones(len(pca.axes))
     if activation == "linear":
         return ones, 0 * ones, 0 * ones, ones
-    width = 0.5 / np.maximum(pca.reach, np.finfo(float).tiny)
+    width = 0.125 / np.sqrt(pca.variances)
     centre = (3.0 if activation == "relu6" else 0.0) * ones
     below, value, above = (ACTIVATIONS[activation](centre + step) for step in (-1e-4, 0.0, 1e-4))
     return width, centre, value, (above - below) / 2e-4

@@ -31,7 +31,6 @@ class Units(NamedTuple):
             (pca.mean - self.mean) / self.scale,
             pca.axes,
             pca.variances / self.scale**2,
-            pca.reach / self.scale,
         )
 
     def fold(self, spec: NetworkSpec, weights) -> list[np.ndarray]:

@@ -126,6 +126,17 @@ def test_unfitted():
         AutoencoderTransformer().to_keras()
 
 
+@pytest.mark.parametrize("data", [NAN, INFINITE, -INFINITE], ids=["nan", "inf", "-inf"])
+@pytest.mark.parametrize(
+    "settings", [{}, {"hidden_layer_sizes": (8,)}, {"code_activation": "relu"}]
+)
+def test_non_finite_rows_are_refused_by_every_method(data, settings):
+    estimator = AutoencoderTransformer(4, epochs=1, random_state=0, **settings).fit(X)
+    for method in ("transform", "reconstruct", "score"):
+        with pytest.raises(ValueError, match="Input X contains"):
+            getattr(estimator, method)(data)
+
+
 def test_wrong_width_and_names():
     frame = pd.DataFrame(X, columns=[f"pixel{i}" for i in range(64)])
     estimator = AutoencoderTransformer(4, epochs=1, random_state=0).fit(frame)
@@ -167,6 +178,8 @@ def test_keyboard_interrupt_leaves_the_estimator_as_it_was():
     settings = {"hidden_layer_sizes": (64,), "early_stopping": False, "random_state": 0}
     fresh = AutoencoderTransformer(4, epochs=10_000_000, **settings)
     fitted = AutoencoderTransformer(4, epochs=3, warm_start=True, **settings).fit(X)
+    # A shell that runs the tests in the background has them ignore the signal.
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
     for estimator in (fresh, fitted.set_params(epochs=1_000_000)):
         before = state(estimator)
         interrupt = threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT))
@@ -175,6 +188,7 @@ def test_keyboard_interrupt_leaves_the_estimator_as_it_was():
             estimator.fit(X)
         interrupt.join()
         assert state(estimator) == before
+    signal.signal(signal.SIGINT, handler)
     again = AutoencoderTransformer(4, epochs=3, **settings).fit(X)
     assert_array_equal(again.transform(X), fitted.transform(X))
 
