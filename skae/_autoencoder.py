@@ -51,8 +51,10 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     code_activation : str, default="auto"
         Activation of the code. "auto" is "linear" with ``init="pca"``, so that codes have the
         centre and the unit of PCA's, which the model behind them may depend on, and "relu" with
-        ``init="glorot_uniform"``. From PCA, a rectified code is raised until all training rows
-        are where it is linear: the same network, with codes far from zero.
+        ``init="glorot_uniform"``. A linear code is ordered as PCA's is: its components are
+        uncorrelated on the training rows, and those that explain most come first. From PCA, a
+        rectified code is raised until all training rows are where it is linear: the same
+        network, with codes far from zero.
 
     output_activation : str, default="auto"
         Activation of the output. "auto" is "sigmoid" for data in [0, 1] that it describes better

@@ -2,9 +2,11 @@
 
 import dataclasses
 import json
+import warnings
 from typing import NamedTuple
 
 import numpy as np
+from sklearn.exceptions import ConvergenceWarning
 
 from skae._activations import SLOPE_ABOVE_ZERO
 from skae._inference import reconstruct
@@ -13,7 +15,7 @@ from skae._rows import Rows
 from skae._schedule import AUTO_CHECKS, optimizer_config, schedule
 from skae._spec import NetworkSpec
 from skae._start import glorot_start, pca_start, principal_axes
-from skae._units import Units, rectify
+from skae._units import Units, order_code, rectify
 
 # Training steps after which the two candidates for output_activation="auto" are compared.
 PILOT_STEPS = 300
@@ -24,7 +26,7 @@ MAX_SPLITS = 5
 MAX_HELD_OUT = 2_000
 # With at least this many rows, those held out are too few to be worth training again.
 REFIT_BELOW = 10_000
-# Rows of which PCA is taken to start training from.
+# Rows of which statistics are taken, where those of all would be no better.
 START_ROWS = 10_000
 # Training has to reduce the validation loss of PCA by this much to be kept: less is noise.
 WORTHWHILE = 0.01
@@ -87,10 +89,15 @@ def fit(spec: NetworkSpec, settings: Settings, rows: Rows, X_val, previous, seed
         run = _run(spec, settings, splits[0], seed, previous=previous)
         return Fitted(spec, run.weights, run.losses, run.checks[1:])
     code = spec.code_activation
-    if settings.init != "pca" or code not in SLOPE_ABOVE_ZERO:
-        return _fit_fresh(spec, settings, rows, splits, seed)
-    linear = dataclasses.replace(spec, code_activation="linear")
-    fitted = _fit_fresh(linear, settings, rows, splits, seed)
+    raised = settings.init == "pca" and code in SLOPE_ABOVE_ZERO
+    if raised:
+        spec = dataclasses.replace(spec, code_activation="linear")
+    fitted = _fit_fresh(spec, settings, rows, splits, seed)
+    if fitted.losses and spec.code_activation == "linear":
+        sample = rows.sample(START_ROWS, seed)
+        fitted = fitted._replace(weights=order_code(fitted.spec, fitted.weights, sample))
+    if not raised:
+        return fitted
     return fitted._replace(
         spec=dataclasses.replace(fitted.spec, code_activation=code),
         weights=rectify(fitted.spec, fitted.weights, rows, code),
@@ -137,6 +144,13 @@ def _fit_fresh(spec, settings, rows, splits, seed):
         unchanged = _loss_of_start(plain, settings, splits, seed)
         if checks[best] > (1 - WORTHWHILE) * unchanged:
             return _untrained(plain, settings, rows, splits, seed)
+    elif best == 0:
+        warnings.warn(
+            "Training did not reduce the validation loss, so the random weights it started from "
+            "are kept. Use init='pca', a smaller learning_rate or more epochs, or scale X.",
+            ConvergenceWarning,
+            stacklevel=2,
+        )
     final = runs[0]
     if splits[0].training is not rows and len(rows) < REFIT_BELOW:
         n_epochs = best * final.check_every
@@ -145,9 +159,9 @@ def _fit_fresh(spec, settings, rows, splits, seed):
 
 
 def _choose_output(spec, settings, split, seed):
-    """Resolve output_activation="auto"; return the network to train and the one that is as good
-    as PCA before it is trained, if there is one.
+    """Resolve output_activation="auto".
 
+    Return the network to train, and the one that is PCA before it is trained, if there is one.
     Range alone can't tell whether data in [0, 1] suit a sigmoid: at 8 components its error was
     0.8 times that of a linear output on handwritten digits, and 1.5 times on the diabetes table.
     """
@@ -231,7 +245,7 @@ def _start(spec, settings, rows, seed, *, all_rows=False):
         sample = rows if all_rows else rows.sample(START_ROWS, seed)
         rows.pca = principal_axes(sample, spec.n_components, seed)
     units = Units(np.zeros(spec.n_features), 1.0)
-    if spec.output_activation == "linear" and (describe(settings.loss).power is not None):
+    if spec.output_activation == "linear" and describe(settings.loss).power is not None:
         units = Units(rows.pca.mean, rows.pca.scale)
     return pca_start(spec, units.axes(rows.pca), rng), units
 
@@ -271,6 +285,7 @@ class _Monitor:
         self._losses = []
         self._checks = []
         self._best = None
+        self._lowest = np.inf
         self._best_check = 0
         self._patience = np.inf
         if settings.early_stopping and settings.learning_rate != "one_cycle":
@@ -295,9 +310,9 @@ class _Monitor:
         weights = self._units.fold(self._spec, weights)
         loss = float(mean_loss(self._settings, self._spec, weights, self._validation))
         self._checks.append(loss)
-        if len(self._checks) == 1 or loss < self._lowest * (1 - self._settings.tol):
+        if loss < self._lowest * (1 - self._settings.tol):
             self._best_check = len(self._checks) - 1
-        if len(self._checks) == 1 or loss < self._lowest:
+        if loss < self._lowest:
             self._lowest = loss
             self._best = weights
 

@@ -8,9 +8,10 @@ afterwards. The user's network takes the user's rows.
 from typing import NamedTuple
 
 import numpy as np
+from scipy import linalg
 
 from skae._activations import SLOPE_ABOVE_ZERO
-from skae._inference import encode
+from skae._inference import decode, encode
 from skae._rows import Rows
 from skae._spec import NetworkSpec
 from skae._start import MARGIN, PrincipalAxes
@@ -53,6 +54,42 @@ class Units(NamedTuple):
             arrays[i] = arrays[i] * scale
         arrays[last + 1] = arrays[last + 1] + mean
         return [array.astype(spec.dtype) for array in arrays]
+
+
+def order_code(spec: NetworkSpec, weights, rows: Rows) -> list[np.ndarray]:
+    """Weights of the same network with its linear code turned and stretched to be read as PCA's.
+
+    Training leaves a linear code in any basis. In this one the components are uncorrelated, in
+    falling order of the variance they explain, and the distance of two codes is that of their
+    reconstructions, as far as a linear map of the code gives these. PCA's code is such already.
+    """
+    codes = np.concatenate([encode(spec, weights, block) for block, _ in rows.blocks()])
+    decoded = decode(spec, weights, codes).astype(np.float64)
+    row_weights = np.ones(len(rows)) if rows.weights is None else rows.weights
+    share = (row_weights / rows.total_weight())[:, None]
+    mean = (codes * share).sum(axis=0)
+    centred = codes - mean
+    covariance = centred.T @ (centred * share)
+    values, vectors = linalg.eigh(covariance)
+    if values[0] <= 1e-10 * values[-1]:
+        return weights  # more components than the code has dimensions: there is no such basis
+    root = vectors * np.sqrt(values)
+    back = linalg.solve(covariance, centred.T @ (decoded * share), assume_a="pos")
+    _, explained, axes = linalg.svd(root.T @ back, full_matrices=False)
+    if explained[-1] <= 1e-6 * explained[0]:
+        return weights
+    largest = np.abs(axes).argmax(axis=1)
+    basis = back @ (axes * np.sign(axes[np.arange(len(axes)), largest])[:, None]).T
+    arrays = [np.asarray(array, np.float64) for array in weights]
+    code = spec.n_encoder_arrays
+    bias = code - 1 - spec.shortcut
+    arrays[bias] = arrays[bias] - mean
+    for i in range(bias - 1, code):
+        arrays[i] = arrays[i] @ basis
+    for kernel, bias in _inputs(spec, code):
+        arrays[bias] = arrays[bias] + mean @ arrays[kernel]
+        arrays[kernel] = linalg.solve(basis, arrays[kernel])
+    return [array.astype(spec.dtype) for array in arrays]
 
 
 def rectify(spec: NetworkSpec, weights, rows: Rows, activation: str) -> list[np.ndarray]:

@@ -137,6 +137,22 @@ def test_auto_output_activation_is_chosen_by_error(digits):
     assert fitted.score(X) > 1 - 1e-12
 
 
+@pytest.mark.parametrize("hidden_layer_sizes", [(), (64,)])
+def test_linear_code_is_ordered(digits, hidden_layer_sizes):
+    """Trained codes are centred, uncorrelated, in falling order, with distances of digits."""
+    estimator = AutoencoderTransformer(
+        8, hidden_layer_sizes=hidden_layer_sizes, epochs=20, early_stopping=False, random_state=0
+    )
+    codes = estimator.fit_transform(digits).astype(float)
+    assert_allclose(codes.mean(axis=0), 0, atol=1e-4)
+    covariance = np.cov(codes.T)
+    variances = np.diag(covariance)
+    assert (np.diff(variances) < 0).all()
+    assert np.abs(covariance - np.diag(variances)).max() < 1e-4 * variances[0]
+    spread = estimator.inverse_transform(codes).var(axis=0).sum()
+    assert 0.7 * spread < variances.sum() < 1.3 * spread
+
+
 def test_rectified_code_is_the_linear_one_raised(digits):
     """From PCA, a rectified code describes the training rows as the linear one does."""
     linear = AutoencoderTransformer(4, random_state=0).fit(digits)

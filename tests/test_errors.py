@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_array_equal
 from sklearn.datasets import load_digits
-from sklearn.exceptions import NotFittedError
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
 from skae import AutoencoderTransformer
 
@@ -163,6 +163,15 @@ def test_divergence_says_what_to_do_and_keeps_the_fit():
     with pytest.raises(ValueError, match=r"diverged. Got learning_rate=1000000.0 .* or scale X"):
         estimator.set_params(learning_rate=1e6).fit(X)
     assert state(estimator.set_params(learning_rate=1e-3)) == before
+
+
+def test_training_that_never_helps_warns():
+    """A rate so large that even the random start is better: it is kept, and that is said."""
+    estimator = AutoencoderTransformer(
+        4, init="glorot_uniform", learning_rate=10.0, epochs=3, random_state=0
+    )
+    with pytest.warns(ConvergenceWarning, match="did not reduce the validation loss"):
+        estimator.fit(X)
 
 
 def test_warm_start_refuses_another_shape():
