@@ -7,7 +7,6 @@ import numpy as np
 from scipy import sparse
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.exceptions import InconsistentVersionWarning
-from sklearn.metrics import r2_score
 from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -345,6 +344,9 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
             :func:`~sklearn.metrics.r2_score` with ``multioutput="variance_weighted"``: at most 1,
             which is perfect; 0 is as good as the mean of X.
         """
+        # Only here: the metrics are a third of what importing skae would cost.
+        from sklearn.metrics import r2_score
+
         check_is_fitted(self)
         X = self._check_X(X)
         reconstructed = _inference.reconstruct(self._spec(), self.weights_, X)
