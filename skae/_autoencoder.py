@@ -80,11 +80,12 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         from random weights, as Keras does by default.
 
     epochs : "auto" or int, default="auto"
-        Passes over the training rows. "auto" is as many as make about 1,400 optimizer steps, from
-        1 to 500; none where PCA is the optimum (squared error, no hidden layers, linear output).
+        Passes over the training rows. "auto" is as many as make about 1,000 optimizer steps (1,400
+        with hidden layers), from 1 to 500; none where PCA is the optimum (squared error, no hidden
+        layers, linear output).
 
     batch_size : "auto" or int, default="auto"
-        Rows per optimizer step. "auto" is 128.
+        Rows per optimizer step. "auto" is 96.
 
     early_stopping : bool, default=True
         Whether to hold rows out of training and keep the weights that reconstruct them best.

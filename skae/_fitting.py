@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
@@ -28,6 +29,8 @@ MAX_HELD_OUT = 2_000
 REFIT_BELOW = 10_000
 # Rows of which statistics are taken, where those of all would be no better.
 START_ROWS = 10_000
+# The same for the order of the components.
+ORDER_ROWS = 2_500
 # Training has to reduce the validation loss of PCA by this much to be kept: less is noise.
 WORTHWHILE = 0.01
 
@@ -94,7 +97,7 @@ def fit(spec: NetworkSpec, settings: Settings, rows: Rows, X_val, previous, seed
         spec = dataclasses.replace(spec, code_activation="linear")
     fitted = _fit_fresh(spec, settings, rows, splits, seed)
     if fitted.losses and spec.code_activation == "linear":
-        sample = rows.sample(START_ROWS, seed)
+        sample = rows.sample(ORDER_ROWS, seed)
         fitted = fitted._replace(weights=order_code(fitted.spec, fitted.weights, sample))
     if not raised:
         return fitted
@@ -253,23 +256,26 @@ def _start(spec, settings, rows, seed, *, all_rows=False):
 def _run(spec, settings, split, seed, *, previous=None, n_steps=None, n_epochs=None):
     """Train on a split; `n_steps` overrides the budget, `n_epochs` cuts it short."""
     # Only here: importing this module imports TensorFlow.
-    from skae._keras.training import Recipe, train
+    from skae._keras.training import Recipe, compiled, train
 
-    if previous is None:
-        start, units = _start(spec, settings, split.training, seed)
-    else:
-        start, units = previous, Units(np.zeros(spec.n_features), 1.0)
     deep = bool(spec.hidden_layer_sizes)
     plan = schedule(settings, len(split.training), deep=deep, n_steps=n_steps)
     if split.validation is None and not settings.verbose:
         # Nothing to look at but the loss.
         n_planned = len(plan.rates) * plan.batch_size // len(split.training)
         plan = plan._replace(check_every=max(plan.check_every, n_planned // 10))
-    monitor = _Monitor(spec, settings, split.validation, units, plan.check_every)
-    monitor.look(start)
     recipe = Recipe(json.dumps(settings.loss), optimizer_config(settings), *plan)
+    with ThreadPoolExecutor(1) as thread:  # PCA of many rows takes as long as compiling
+        program = thread.submit(compiled, spec, recipe, len(split.training))
+        if previous is None:
+            start, units = _start(spec, settings, split.training, seed)
+        else:
+            start, units = previous, Units(np.zeros(spec.n_features), 1.0)
+        monitor = _Monitor(spec, settings, split.validation, units, plan.check_every)
+        monitor.look(start)
+        program = program.result()
     rows = units.rows(split.training)
-    weights = train(spec, rows, start, recipe, seed, monitor, n_epochs)
+    weights = train(program, rows, start, recipe, seed, monitor, n_epochs)
     return monitor.result(units.fold(spec, weights))
 
 

@@ -6,12 +6,13 @@ from typing import NamedTuple
 import numpy as np
 
 # The budget of epochs="auto", in optimizer steps: it is steps that train a network, and 50 epochs
-# of a small table are 50 steps.
-AUTO_STEPS = 1400
+# of a small table are 50 steps. Without hidden layers fewer are enough.
+STEPS_SHALLOW = 1000
+STEPS_DEEP = 1400
 # No table of few rows needed more; and where all rows are one batch, a thousand steps of Adam are
 # chaos: they blow rounding up until a weight of 2 and two copies end in different networks.
 MAX_AUTO_EPOCHS = 500
-AUTO_BATCH = 128
+AUTO_BATCH = 96
 # Validations in a run under epochs="auto".
 AUTO_CHECKS = 50
 # Peaks of the one-cycle rate: for networks without hidden layers, and with them.
@@ -34,7 +35,7 @@ def schedule(settings, n_rows, *, deep, n_steps=None) -> Schedule:
     steps_per_epoch = -(-n_rows // batch_size)
     epochs, check_every = settings.epochs, 1
     if epochs == "auto" or n_steps is not None:
-        epochs = round((n_steps or AUTO_STEPS) / steps_per_epoch)
+        epochs = round((n_steps or (STEPS_DEEP if deep else STEPS_SHALLOW)) / steps_per_epoch)
         epochs = min(max(1, epochs), MAX_AUTO_EPOCHS)
         check_every = -(-epochs // AUTO_CHECKS)
     n_steps = epochs * steps_per_epoch

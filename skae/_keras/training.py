@@ -11,6 +11,7 @@ import collections
 import json
 import os
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import keras
@@ -40,13 +41,8 @@ class Recipe(NamedTuple):
     check_every: int  # epochs between two calls of the monitor
 
 
-def train(spec: NetworkSpec, rows, weights, recipe: Recipe, seed: int, monitor, n_epochs=None):
-    """Train from `weights`, a list of arrays, and return the arrays where training ended.
-
-    `rows` has `len()`, `weights` (an array or None) and `fill(out, indices)`. `monitor(losses,
-    get_weights)` is called every `check_every` epochs with the mean training loss of each of them;
-    training ends when it returns True.
-    """
+def compiled(spec: NetworkSpec, recipe: Recipe, n_rows: int) -> "_Program":
+    """The program for such rows, compiled now if no earlier fit has."""
     if os.getpid() != _pid:
         raise RuntimeError(
             "This process was forked from one in which TensorFlow had started, and TensorFlow "
@@ -54,10 +50,18 @@ def train(spec: NetworkSpec, rows, weights, recipe: Recipe, seed: int, monitor, 
             "multiprocessing's 'spawn' or 'forkserver' method, or with joblib's 'loky' backend. "
             "transform and inverse_transform of a fitted estimator work here."
         )
-    program = _program(spec, recipe.loss, recipe.optimizer, _padded(recipe.batch_size, len(rows)))
-    with program.lock:
+    return _program(spec, recipe.loss, recipe.optimizer, _padded(recipe.batch_size, n_rows))
+
+
+def train(program, rows, weights, recipe: Recipe, seed: int, monitor, n_epochs=None):
+    """Train from `weights`, a list of arrays, and return the arrays where training ended.
+
+    `rows` has `len()`, `weights` (an array or None) and `fill(out, indices)`. `monitor(losses,
+    get_weights)` is called every `check_every` epochs with the mean training loss of each of them;
+    training ends when it returns True.
+    """
+    with program.lock, _Feed(rows, program, np.random.default_rng(seed)) as feed:
         program.reset(weights)
-        feed = _Feed(rows, program, np.random.default_rng(seed))
         planned = len(recipe.rates) // feed.steps_per_epoch
         n_epochs = planned if n_epochs is None else min(n_epochs, planned)
         for first in range(0, n_epochs, recipe.check_every):
@@ -121,18 +125,23 @@ class _Program:
         self._rate = None
         self._optimizer = self._build_optimizer(json.loads(optimizer))
         self._optimizer_start = [variable.numpy() for variable in self._optimizer.variables]
-        shard = (self.n_steps, batch_size)
+        shard = self.empty_shard()
         self._compiled = tf.function(
             self._run,
             jit_compile=True,
             autograph=False,
             input_signature=[
-                tf.TensorSpec((*shard, spec.n_features), spec.dtype),
-                tf.TensorSpec(shard, spec.dtype),
-                tf.TensorSpec((self.n_steps,), spec.dtype),
+                *(tf.TensorSpec(array.shape, spec.dtype) for array in shard),
                 tf.TensorSpec((), tf.int32),
             ],
         ).get_concrete_function()  # called directly: looking it up takes as long as 20 steps
+        # XLA compiles at the first call; this one trains for no step.
+        self.run(*shard, 0)
+
+    def empty_shard(self):
+        shape = (self.n_steps, self.batch_size)
+        shapes = ((*shape, self.n_features), shape, shape[:1])
+        return _Shard(*(np.zeros(s, self.dtype) for s in shapes))
 
     def reset(self, weights):
         assign(self._network.variables, weights)
@@ -176,8 +185,20 @@ class _Program:
         return loss
 
 
+class _Shard(NamedTuple):
+    """Room for some batches, each filled up with rows of zero weight."""
+
+    X: np.ndarray  # (n_steps, batch_size, n_features)
+    sample_weight: np.ndarray  # (n_steps, batch_size)
+    rates: np.ndarray  # (n_steps,)
+
+
 class _Feed:
-    """Shuffled rows, cut into shards of a fixed shape and run through a program."""
+    """Shuffled rows, cut into shards of a fixed shape and run through a program.
+
+    A thread gathers the rows of a shard while the program runs on the one before: XLA's products
+    of matrices this narrow leave a core idle.
+    """
 
     def __init__(self, rows, program, rng):
         self._rows = rows
@@ -185,46 +206,61 @@ class _Feed:
         self._rng = rng
         self._full_batch = len(rows) <= program.batch_size
         self._weights = np.ones(len(rows)) if rows.weights is None else rows.weights
-        shard = (program.n_steps, program.batch_size)
-        self._X = np.zeros((*shard, program.n_features), program.dtype)
-        self._sample_weight = np.zeros(shard, program.dtype)
         self.steps_per_epoch = -(-len(rows) // program.batch_size)
+        self._shards = [program.empty_shard() for _ in range(1 if self._full_batch else 2)]
+        self._thread = ThreadPoolExecutor(1)
         if self._full_batch:
             for i in range(program.n_steps):
-                self._fill(i, np.arange(len(rows)))
+                self._put(self._shards[0], i, np.arange(len(rows)))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._thread.shutdown(cancel_futures=True)
 
     def run(self, rates, first, last):
         """Run epochs `first` to `last` - 1; return the mean loss of each."""
-        losses = []
-        totals = []
-        n_steps = self.steps_per_epoch
-        batches = self._batches(last - first)
-        rates = rates[first * n_steps : last * n_steps]
-        for begin in range(0, len(rates), self._program.n_steps):
-            shard_rates = rates[begin : begin + self._program.n_steps]
-            totals += [self._fill(i, next(batches)) for i in range(len(shard_rates))]
-            padded = np.zeros(self._program.n_steps, self._program.dtype)
-            padded[: len(shard_rates)] = shard_rates
-            losses.append(self._program.run(self._X, self._sample_weight, padded, len(shard_rates)))
-        shape = (last - first, n_steps)
-        return np.average(
-            np.concatenate(losses).reshape(shape), axis=1, weights=np.reshape(totals, shape)
-        )
+        rates = rates[first * self.steps_per_epoch : last * self.steps_per_epoch]
+        losses, totals = [], []
+        for shard, n_steps in self._filled(rates, self._batches(last - first)):
+            losses.append(self._program.run(*shard, n_steps))
+            totals.append(shard.sample_weight[:n_steps].sum(axis=1))
+        shape = (last - first, self.steps_per_epoch)
+        losses, totals = (np.concatenate(parts).reshape(shape) for parts in (losses, totals))
+        return np.average(losses, axis=1, weights=totals)
 
     def _batches(self, n_epochs):
         n_rows, size = len(self._rows), self._program.batch_size
         for _ in range(n_epochs):
-            if self._full_batch:
-                yield None
-                continue
             order = self._rng.permutation(n_rows)
             for begin in range(0, n_rows, size):
                 yield order[begin : begin + size]
 
-    def _fill(self, i, indices):
-        """Put rows into batch `i` of the shard, zero weights behind them; return the weight."""
-        if indices is not None:  # else every batch is all rows, and already there
-            self._rows.fill(self._X[i, : len(indices)], indices)
-            self._sample_weight[i, : len(indices)] = self._weights[indices]
-            self._sample_weight[i, len(indices) :] = 0
-        return self._sample_weight[i].sum()
+    def _filled(self, rates, batches):
+        """Yield shards with the number of batches in them, the next one filled meanwhile."""
+        size = self._program.n_steps
+        parts = [rates[begin : begin + size] for begin in range(0, len(rates), size)]
+        if self._full_batch:  # every batch is all rows, and already there
+            for part in parts:
+                self._shards[0].rates[: len(part)] = part
+                yield self._shards[0], len(part)
+            return
+        ahead = self._thread.submit(self._fill, self._shards[0], parts[0], batches)
+        for i, part in enumerate(parts):
+            ahead.result()
+            if i + 1 < len(parts):
+                shard = self._shards[(i + 1) % 2]
+                ahead = self._thread.submit(self._fill, shard, parts[i + 1], batches)
+            yield self._shards[i % 2], len(part)
+
+    def _fill(self, shard, rates, batches):
+        shard.rates[: len(rates)] = rates
+        for i in range(len(rates)):
+            self._put(shard, i, next(batches))
+
+    def _put(self, shard, i, indices):
+        """Put rows into batch `i` of a shard."""
+        self._rows.fill(shard.X[i, : len(indices)], indices)
+        shard.sample_weight[i, : len(indices)] = self._weights[indices]
+        shard.sample_weight[i, len(indices) :] = 0
