@@ -2,21 +2,30 @@
 
 import copy
 import warnings
+from numbers import Integral
 
 import numpy as np
 from scipy import sparse
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.exceptions import InconsistentVersionWarning
 from sklearn.utils import check_array, check_random_state
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skae import _inference
-from skae._fitting import Settings, fit
-from skae._parameters import CONSTRAINTS, check_config, check_range, widths
+from skae._fitting import fit
+from skae._parameters import CONSTRAINTS, check_range
+from skae._resolve import resolve
 from skae._rows import Rows
 from skae._scikit_learn import _check_sample_weight, _fit_context, in_container
 from skae._spec import NetworkSpec
 from skae._version import __version__
+
+
+def _samples(estimator):
+    """Whether an estimator generates rows: codes of other networks have no known distribution."""
+    return estimator.kl_weight > 0
+
 
 FLOATS = [np.float32, np.float64]
 
@@ -188,6 +197,11 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         activation="relu",
         code_activation="auto",
         output_activation="auto",
+        noise=None,
+        sparsity=0.0,
+        kl_weight=0.0,
+        image_shape=None,
+        network=None,
         loss="mse",
         optimizer="adam",
         learning_rate="one_cycle",
@@ -207,6 +221,11 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         self.activation = activation
         self.code_activation = code_activation
         self.output_activation = output_activation
+        self.noise = noise
+        self.sparsity = sparsity
+        self.kl_weight = kl_weight
+        self.image_shape = image_shape
+        self.network = network
         self.loss = loss
         self.optimizer = optimizer
         self.learning_rate = learning_rate
@@ -274,7 +293,8 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         spec = self._spec()
         # To look for NaN in X costs as much as to encode it. Where the code is linear in X they
         # show in the code, which is small; only then is X searched, for the error.
-        shows = spec.code_activation == "linear" and (spec.shortcut or not spec.hidden_layer_sizes)
+        linear = spec.shortcut or (spec.dense and not spec.hidden_layer_sizes)
+        shows = linear and spec.code_activation == "linear"
         checked = self._check_X(X, ensure_all_finite=not shows)
         with np.errstate(invalid="ignore", over="ignore"):
             codes = _inference.encode(spec, self.weights_, checked)
@@ -378,6 +398,33 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
 
         return tuple(build(self._spec(), self.weights_)[:3])
 
+    @available_if(_samples)
+    def sample(self, n_samples=1, random_state=None):
+        """Decode codes drawn from the standard normal distribution, where ``kl_weight > 0``.
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+            Number of rows to generate.
+
+        random_state : int, RandomState instance or None, default=None
+            Determines the codes.
+
+        Returns
+        -------
+        X : ndarray or DataFrame of shape (n_samples, n_features)
+            Rows like those of the training data; a frame where :meth:`set_output` asks for
+            frames.
+        """
+        check_is_fitted(self)
+        if not isinstance(n_samples, Integral) or n_samples < 1:
+            raise ValueError(f"n_samples must be an int in the range [1, inf). Got {n_samples!r}.")
+        spec = self._spec()
+        rng = np.random.default_rng() if random_state is None else check_random_state(random_state)
+        codes = rng.standard_normal((n_samples, spec.n_components)).astype(spec.dtype)
+        decoded = _inference.decode(spec, self.weights_, codes)
+        return in_container(self, decoded, codes, self._input_names())
+
     @property
     def _n_features_out(self):
         return self.network_["n_components"]
@@ -395,8 +442,9 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
                     "Sample weights must not all be zero: no row would be left to train on."
                 )
         rows = Rows(X, sample_weight)
+        spec, settings = resolve(self, rows, self.network_ if warm else None)
+        rows.corrupt = settings.noise
         held = None if X_val is None else Rows(self._check_X_val(X_val, X.dtype))
-        spec, settings = self._describe(rows, warm)
         for name, checked in (("X", rows), ("X_val", held)):
             if checked is not None:
                 check_range(self.loss, checked, name)
@@ -408,53 +456,6 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         self.loss_curve_ = earlier[0] + result.losses
         self.validation_loss_curve_ = earlier[1] + result.validation_losses
         self.n_iter_ = len(self.loss_curve_)
-
-    def _describe(self, rows, warm):
-        """The network and the settings of its training, as far as parameters tell."""
-        for name in ("loss", "optimizer"):
-            check_config(name, getattr(self, name))
-        settings = Settings(**{name: getattr(self, name) for name in Settings._fields})
-        hidden = widths(self.hidden_layer_sizes)
-        code = self.code_activation
-        if code == "auto":
-            code = "linear" if self.init == "pca" else "relu"
-        wanted = {
-            "n_features": rows.n_features,
-            "n_components": int(self.n_components),
-            "hidden_layer_sizes": hidden,
-            "activation": self.activation,
-            "code_activation": code,
-            "output_activation": self.output_activation,
-            "shortcut": bool(hidden) and self.init == "pca",
-            "dtype": rows.dtype.name,
-        }
-        if warm:
-            wanted = self._unchanged(wanted)
-        most = min(len(rows), rows.n_features)
-        if self.n_components > most and not warm:
-            warnings.warn(
-                f"n_components={self.n_components} is more than min(n_samples, n_features)={most}, "
-                "which is all that a linear code could use. The units beyond that are kept; give "
-                f"n_components={most} or less to be without them.",
-                UserWarning,
-                stacklevel=2,
-            )
-        return NetworkSpec(**wanted), settings
-
-    def _unchanged(self, wanted):
-        """The fitted network, if the parameters still describe it."""
-        fitted = {**self.network_, "dtype": wanted["dtype"], "shortcut": wanted["shortcut"]}
-        if wanted["output_activation"] == "auto":
-            wanted["output_activation"] = fitted["output_activation"]
-        different = [name for name, value in wanted.items() if fitted[name] != value]
-        if different or self.network_["shortcut"] != wanted["shortcut"]:
-            names = ", ".join(different or ["init"])
-            raise ValueError(
-                "warm_start=True continues the training of the fitted network, whose shape can't "
-                f"change. Got different values than before of: {names}. Set warm_start=False to "
-                "start anew, or clone the estimator."
-            )
-        return wanted
 
     def _seed(self):
         if self.random_state is None:

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import warnings
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -49,6 +50,7 @@ class Settings(NamedTuple):
     n_iter_no_change: int
     tol: float
     verbose: int
+    noise: Callable | None  # as `_noise.corruption` makes it
 
     @property
     def squared_error(self):
@@ -92,11 +94,12 @@ def fit(spec: NetworkSpec, settings: Settings, rows: Rows, X_val, previous, seed
         run = _run(spec, settings, splits[0], seed, previous=previous)
         return Fitted(spec, run.weights, run.losses, run.checks[1:])
     code = spec.code_activation
-    raised = settings.init == "pca" and code in SLOPE_ABOVE_ZERO
+    plain_code = spec.dense and not spec.penalised
+    raised = plain_code and settings.init == "pca" and code in SLOPE_ABOVE_ZERO
     if raised:
         spec = dataclasses.replace(spec, code_activation="linear")
     fitted = _fit_fresh(spec, settings, rows, splits, seed)
-    if fitted.losses and spec.code_activation == "linear":
+    if fitted.losses and plain_code and spec.code_activation == "linear":
         sample = rows.sample(ORDER_ROWS, seed)
         fitted = fitted._replace(weights=order_code(fitted.spec, fitted.weights, sample))
     if not raised:
@@ -107,22 +110,29 @@ def fit(spec: NetworkSpec, settings: Settings, rows: Rows, X_val, previous, seed
     )
 
 
-def mean_loss(settings, spec, weights, rows):
-    """Weighted mean of the loss over rows."""
+def mean_loss(settings, spec, weights, rows, seed):
+    """Weighted mean over rows of what training minimises. Noise is the same at every call."""
+    rng = np.random.default_rng([seed, 4])
     total = weight = 0.0
     for block, row_weights in rows.blocks():
-        reconstruction = reconstruct(spec, weights, block)
-        if settings.squared_error:
-            # Spelt out, so that what needs no training does not need Keras either.
-            losses = np.square(block - reconstruction).mean(axis=1)
-        else:
-            # Only here: importing this module imports TensorFlow.
-            from skae._keras.training import row_losses
-
-            losses = row_losses(json.dumps(settings.loss), block, reconstruction)
+        losses = _row_losses(settings, spec, weights, block, rng)
         total += np.sum(losses if row_weights is None else losses * row_weights, dtype=float)
         weight += len(block) if row_weights is None else row_weights.sum(dtype=float)
     return total / weight
+
+
+def _row_losses(settings, spec, weights, clean, rng):
+    X = clean if settings.noise is None else settings.noise(clean, rng)
+    if settings.squared_error and not spec.penalised:
+        # Spelt out, so that what needs no training does not need Keras either.
+        return np.square(clean - reconstruct(spec, weights, X)).mean(axis=1)
+    # Only here: importing this module imports TensorFlow.
+    from skae._keras.training import row_losses, row_objectives
+
+    loss = json.dumps(settings.loss)
+    if spec.penalised:
+        return row_objectives(loss, spec, weights, X, clean, rng)
+    return row_losses(loss, clean, reconstruct(spec, weights, X))
 
 
 def _held_out(rows, settings, seed):
@@ -147,10 +157,10 @@ def _fit_fresh(spec, settings, rows, splits, seed):
         unchanged = _loss_of_start(plain, settings, splits, seed)
         if checks[best] > (1 - WORTHWHILE) * unchanged:
             return _untrained(plain, settings, rows, splits, seed)
-    elif best == 0:
+    elif best == 0 and not (spec.kl_weight and settings.init == "pca"):
         warnings.warn(
-            "Training did not reduce the validation loss, so the random weights it started from "
-            "are kept. Use init='pca', a smaller learning_rate or more epochs, or scale X.",
+            "Training did not reduce the validation loss, so the weights it started from are "
+            "kept. Use init='pca', a smaller learning_rate or more epochs, or scale X.",
             ConvergenceWarning,
             stacklevel=2,
         )
@@ -168,23 +178,26 @@ def _choose_output(spec, settings, split, seed):
     Range alone can't tell whether data in [0, 1] suit a sigmoid: at 8 components its error was
     0.8 times that of a linear output on handwritten digits, and 1.5 times on the diabetes table.
     """
-    if spec.output_activation != "auto":
-        return spec, spec if settings.init == "pca" else None
-    output = describe(settings.loss).output
+    from_pca = settings.init == "pca" and spec.network is None
+    # A penalty is there to change the code, so PCA, which has none, is nothing to fall back on.
+    safe = from_pca and not spec.penalised
+    output = spec.output_activation
+    if output == "auto":
+        output = describe(settings.loss).output
     if output is not None:
         spec = dataclasses.replace(spec, output_activation=output)
-        return spec, spec if settings.init == "pca" else None
+        return spec, spec if safe else None
     linear = dataclasses.replace(spec, output_activation="linear")
     sigmoid = dataclasses.replace(spec, output_activation="sigmoid")
+    plain = linear if safe else None
     in_range = split.training.within(0, 1)
-    if settings.init != "pca":
-        return sigmoid if in_range else linear, None
-    if not in_range:
-        return linear, linear
-    if _is_pca(linear, settings) and settings.early_stopping and split.validation is not None:
-        return sigmoid, linear  # PCA costs nothing to compare with, once the other is trained
+    if not in_range or not from_pca:
+        return sigmoid if in_range else linear, plain
+    compared = safe and settings.early_stopping and split.validation is not None
+    if not spec.dense or (_is_pca(linear, settings) and compared):
+        return sigmoid, plain  # PCA costs nothing to compare with, once the other is trained
     losses = [_pilot(candidate, settings, split, seed) for candidate in (linear, sigmoid)]
-    return (sigmoid if losses[1] < losses[0] else linear), linear
+    return (sigmoid if losses[1] < losses[0] else linear), plain
 
 
 def _pilot(spec, settings, split, seed):
@@ -196,13 +209,16 @@ def _pilot(spec, settings, split, seed):
         settings = settings._replace(early_stopping=False)
         run = _run(spec, settings, Split(split.training, None), seed, n_steps=PILOT_STEPS)
         weights = run.weights
-    return mean_loss(settings, spec, weights, split.validation or split.training)
+    return mean_loss(settings, spec, weights, split.validation or split.training, seed)
 
 
 def _is_pca(spec, settings):
     """Whether PCA is the optimum of this network, so that there is nothing to train."""
     return (
         settings.init == "pca"
+        and spec.dense
+        and not spec.penalised
+        and settings.noise is None
         and settings.epochs == "auto"
         and settings.squared_error
         and not spec.hidden_layer_sizes
@@ -225,7 +241,7 @@ def _loss_of_start(spec, settings, splits, seed):
     for split in splits:
         weights, units = _start(spec, settings, split.training, seed)
         weights = units.fold(spec, weights)
-        losses.append([mean_loss(settings, spec, weights, split.validation)])
+        losses.append([mean_loss(settings, spec, weights, split.validation, seed)])
     return _pooled(losses, splits)[0]
 
 
@@ -242,13 +258,19 @@ def _start(spec, settings, rows, seed, *, all_rows=False):
     To train from, PCA of ten thousand rows is as good as that of all; to end with, it is not.
     """
     rng = np.random.default_rng([seed, 2])
+    units = Units(np.zeros(spec.n_features), 1.0)
+    if spec.network is not None:
+        # Only here: importing this module imports TensorFlow.
+        from skae._keras.networks import build
+
+        return [variable.numpy() for variable in build(spec).variables], units
     if settings.init != "pca":
-        return glorot_start(spec, rng), Units(np.zeros(spec.n_features), 1.0)
+        return glorot_start(spec, rng), units
     if rows.pca is None or (all_rows and len(rows) > START_ROWS):
         sample = rows if all_rows else rows.sample(START_ROWS, seed)
         rows.pca = principal_axes(sample, spec.n_components, seed)
-    units = Units(np.zeros(spec.n_features), 1.0)
-    if spec.output_activation == "linear" and describe(settings.loss).power is not None:
+    free = spec.dense and not spec.penalised and describe(settings.loss).power is not None
+    if free and spec.output_activation == "linear":
         units = Units(rows.pca.mean, rows.pca.scale)
     return pca_start(spec, units.axes(rows.pca), rng), units
 
@@ -258,20 +280,21 @@ def _run(spec, settings, split, seed, *, previous=None, n_steps=None, n_epochs=N
     # Only here: importing this module imports TensorFlow.
     from skae._keras.training import Recipe, compiled, train
 
-    deep = bool(spec.hidden_layer_sizes)
+    deep = bool(spec.hidden_layer_sizes) or not spec.dense
     plan = schedule(settings, len(split.training), deep=deep, n_steps=n_steps)
     if split.validation is None and not settings.verbose:
         # Nothing to look at but the loss.
         n_planned = len(plan.rates) * plan.batch_size // len(split.training)
         plan = plan._replace(check_every=max(plan.check_every, n_planned // 10))
-    recipe = Recipe(json.dumps(settings.loss), optimizer_config(settings), *plan)
+    corrupted = settings.noise is not None
+    recipe = Recipe(json.dumps(settings.loss), optimizer_config(settings), *plan, corrupted)
     with ThreadPoolExecutor(1) as thread:  # PCA of many rows takes as long as compiling
         program = thread.submit(compiled, spec, recipe, len(split.training))
         if previous is None:
             start, units = _start(spec, settings, split.training, seed)
         else:
             start, units = previous, Units(np.zeros(spec.n_features), 1.0)
-        monitor = _Monitor(spec, settings, split.validation, units, plan.check_every)
+        monitor = _Monitor(spec, settings, split.validation, units, plan.check_every, seed)
         monitor.look(start)
         program = program.result()
     rows = units.rows(split.training)
@@ -282,12 +305,13 @@ def _run(spec, settings, split, seed, *, previous=None, n_steps=None, n_epochs=N
 class _Monitor:
     """Watches a run: records losses, keeps the best weights, says when to stop."""
 
-    def __init__(self, spec, settings, validation, units, check_every):
+    def __init__(self, spec, settings, validation, units, check_every, seed):
         self._spec = spec
         self._settings = settings
         self._validation = validation
         self._units = units
         self._check_every = check_every
+        self._seed = seed
         self._losses = []
         self._checks = []
         self._best = None
@@ -314,7 +338,7 @@ class _Monitor:
         if self._validation is None:
             return
         weights = self._units.fold(self._spec, weights)
-        loss = float(mean_loss(self._settings, self._spec, weights, self._validation))
+        loss = float(mean_loss(self._settings, self._spec, weights, self._validation, self._seed))
         self._checks.append(loss)
         if loss < self._lowest * (1 - self._settings.tol):
             self._best_check = len(self._checks) - 1

@@ -1,4 +1,5 @@
-"""Weights and rows to codes and back, in NumPy and SciPy: no framework, no locks."""
+"""Weights and rows to codes and back: dense networks in NumPy and SciPy, with no framework and no
+locks, and the one door to Keras for those that NumPy can't run."""
 
 import numpy as np
 
@@ -9,20 +10,31 @@ BLOCK_BYTES = 4 * 2**20
 
 
 def encode(spec: NetworkSpec, weights, X):
-    """Codes of the rows of X, dense or sparse."""
+    """Codes of the rows of X, dense or sparse: their means, if they are variational."""
+    if not spec.dense:
+        return _by_keras(spec, weights, "encoder", X)
     arrays = weights[: spec.n_encoder_arrays]
     return _in_blocks(spec, arrays, X, spec.encoder_widths, spec.code_activation)
 
 
 def decode(spec: NetworkSpec, weights, codes):
     """Rows from their codes."""
-    arrays = weights[spec.n_encoder_arrays :]
+    if not spec.dense:
+        return _by_keras(spec, weights, "decoder", codes)
+    arrays = weights[spec.n_encoder_arrays : 2 * spec.n_encoder_arrays]
     return _in_blocks(spec, arrays, codes, spec.decoder_widths, spec.output_activation)
 
 
 def reconstruct(spec: NetworkSpec, weights, X):
     """Both passes."""
     return decode(spec, weights, encode(spec, weights, X))
+
+
+def _by_keras(spec, weights, half, X):
+    # Only here: importing this module imports TensorFlow.
+    from skae._keras.inference import run
+
+    return run(spec, weights, half, X)
 
 
 def _in_blocks(spec, arrays, X, widths, last_activation):
@@ -39,15 +51,20 @@ def _in_blocks(spec, arrays, X, widths, last_activation):
     return outputs
 
 
-def _half(spec, arrays, X, last_activation):
-    layers, shortcut = (arrays[:-1], arrays[-1]) if spec.shortcut else (arrays, None)
+def _hidden(spec, arrays, X):
+    """What goes into the last layer of a half."""
     hidden = X
-    for i in range(0, len(layers) - 2, 2):
-        hidden = hidden @ layers[i]
-        hidden += layers[i + 1]
+    for i in range(0, len(arrays) - 2 - spec.shortcut, 2):
+        hidden = hidden @ arrays[i]
+        hidden += arrays[i + 1]
         hidden = ACTIVATIONS[spec.activation](hidden)
-    outputs = hidden @ layers[-2]
-    outputs += layers[-1]
-    if shortcut is not None:
-        outputs += X @ shortcut
+    return hidden
+
+
+def _half(spec, arrays, X, last_activation):
+    end = len(arrays) - spec.shortcut
+    outputs = _hidden(spec, arrays, X) @ arrays[end - 2]
+    outputs += arrays[end - 1]
+    if spec.shortcut:
+        outputs += X @ arrays[end]
     return ACTIVATIONS[last_activation](outputs)

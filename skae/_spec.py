@@ -1,12 +1,13 @@
 """What a network is, as a frozen value: the one thing both halves of skae know."""
 
 import itertools
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 
 @dataclass(frozen=True)
 class NetworkSpec:
-    """A dense autoencoder, described by plain values so that it hashes, compares and pickles.
+    """An autoencoder, described by plain values so that it hashes, compares and pickles.
 
     With `shortcut`, each half is a linear map plus a correction by its hidden layers, as in a
     residual block (He et al., "Deep Residual Learning for Image Recognition", CVPR 2016). That
@@ -21,6 +22,20 @@ class NetworkSpec:
     output_activation: str
     shortcut: bool
     dtype: str
+    sparsity: float = 0.0
+    kl_weight: float = 0.0
+    image_shape: tuple[int, int, int] | None = None
+    network: Callable | None = None
+
+    @property
+    def dense(self) -> bool:
+        """Whether the network is a stack of dense layers, which NumPy can run."""
+        return self.image_shape is None and self.network is None
+
+    @property
+    def penalised(self) -> bool:
+        """Whether the code has a loss of its own."""
+        return bool(self.sparsity or self.kl_weight)
 
     @property
     def encoder_widths(self) -> tuple[int, ...]:
@@ -32,18 +47,52 @@ class NetworkSpec:
 
     @property
     def n_encoder_arrays(self) -> int:
-        """How many of the weight arrays are the encoder's; they come first."""
+        """How many of a dense network's weight arrays are the encoder's; they come first."""
         return 2 * (len(self.hidden_layer_sizes) + 1) + self.shortcut
 
-    def shapes(self) -> list[tuple[int, ...]]:
-        """Shapes of the weight arrays: each layer's kernel and bias, then the shortcut's kernel."""
-        shapes: list[tuple[int, ...]] = []
-        for widths in (self.encoder_widths, self.decoder_widths):
-            for n_in, n_out in itertools.pairwise(widths):
-                shapes += [(n_in, n_out), (n_out,)]
+    def half_shapes(self) -> list[list[tuple[int, ...]]]:
+        """Shapes of the weight arrays of encoder and decoder: each layer's kernel and bias, then
+        the shortcut's kernel, and its bias if it is an image's."""
+        halves = []
+        for half, widths in enumerate((self.encoder_widths, self.decoder_widths)):
+            kernels = list(itertools.pairwise(widths))
+            if self.image_shape is not None:
+                kernels = self._image_kernels()[half]
+            # A transposed convolution's kernel has its outputs before its inputs.
+            flipped = range(1, len(kernels) - 1) if self.image_shape and half else ()
+            shapes = []
+            for i, kernel in enumerate(kernels):
+                shapes += [kernel, kernel[-2:-1] if i in flipped else kernel[-1:]]
             if self.shortcut:
-                shapes.append((widths[0], widths[-1]))
-        return shapes
+                ends = (self.n_features, self.n_components)[:: 1 - 2 * half]
+                shapes += [ends, ends[1:]] if self.image_shape else [ends]
+            halves.append(shapes)
+        return halves
+
+    def _image_kernels(self):
+        """Kernels of 3 x 3 convolutions and of the dense layers between them and the code."""
+        assert self.image_shape is not None
+        height, width, channels = self.image_shape
+        filters, rounded = self.hidden_layer_sizes, 2 ** len(self.hidden_layer_sizes)
+        flat = -(-height // rounded) * -(-width // rounded) * filters[-1]
+        chain = (channels, *filters)
+        back = (*filters[::-1], filters[0])
+        encoder = [(3, 3, *pair) for pair in itertools.pairwise(chain)]
+        decoder = [(3, 3, n_out, n_in) for n_in, n_out in itertools.pairwise(back)]
+        return (
+            [*encoder, (flat, self.n_components)],
+            [(self.n_components, flat), *decoder, (3, 3, filters[0], channels)],
+        )
+
+    def shapes(self) -> list[tuple[int, ...]]:
+        """Shapes of all weight arrays, the encoder's first; behind both halves stand kernel and
+        bias of a variational code's log-variance."""
+        encoder, decoder = self.half_shapes()
+        head = []
+        if self.kl_weight:
+            last = -2 - self.shortcut * (1 if self.image_shape is None else 2)
+            head = [(encoder[last][0], self.n_components), (self.n_components,)]
+        return [*encoder, *decoder, *head]
 
     def to_dict(self) -> dict:
         """Plain dicts and tuples, which an estimator can keep: our own class inside it would be

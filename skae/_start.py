@@ -5,7 +5,7 @@ by multilayer perceptrons and singular value decomposition", 1988; Baldi & Horni
 and principal component analysis", 1989), so a network that starts there can only improve on it.
 """
 
-import itertools
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -121,19 +121,31 @@ def _from_random_projections(rows, mean, n_axes, seed):
 
 
 def pca_start(spec: NetworkSpec, pca: PrincipalAxes, rng: np.random.Generator) -> list[np.ndarray]:
-    """Weights with which the network is PCA, to first order where an activation is curved."""
+    """Weights with which the network is PCA, to first order where an activation is curved; a
+    variational one is probabilistic PCA (Tipping & Bishop, 1999), which is its optimum if it is
+    linear (Lucas et al., "Don't blame the ELBO!", NeurIPS 2019)."""
     n_axes = len(pca.axes)
     width, centre, value, slope = _linear_range(spec.code_activation, pca)
+    kept = np.ones(n_axes)
+    if spec.kl_weight:
+        # Squared error is the likelihood of noise of variance 1/2. Axes that vary less than that
+        # are not worth their divergence; a tenth of them is left for training to decide on.
+        noise = spec.kl_weight / 2
+        kept = np.maximum(1 - noise / pca.variances, 0.1)
+        width = np.sqrt(kept / pca.variances)
     kernel = np.zeros((spec.n_features, spec.n_components))
     kernel[:, :n_axes] = pca.axes.T * width
     # Units beyond the rank have nothing to explain: a random encoder and a decoder of zeros.
-    kernel[:, n_axes:] = _glorot(rng, spec.n_features, spec.n_components)[:, n_axes:]
+    kernel[:, n_axes:] = _glorot(rng, (spec.n_features, spec.n_components))[:, n_axes:]
     bias = -pca.mean @ kernel
     bias[:n_axes] += centre
     mean, output_slope = _inverse(spec.output_activation, pca.mean)
     back = np.zeros((spec.n_components, spec.n_features))
-    back[:n_axes] = pca.axes / (width * slope)[:, None] / output_slope
-    return _assemble(spec, rng, [(kernel, bias), (back, mean - value @ back[:n_axes])])
+    back[:n_axes] = pca.axes * (kept / (width * slope))[:, None] / output_slope
+    weights = _assemble(spec, rng, [(kernel, bias), (back, mean - value @ back[:n_axes])])
+    if spec.kl_weight:
+        weights[-1][:n_axes] = np.log(np.minimum(noise / pca.variances, 1))
+    return weights
 
 
 def _linear_range(activation, pca):
@@ -174,20 +186,23 @@ def _assemble(spec, rng, ends):
     with hidden layers has them as its shortcut, which its last layer, starting at zero, corrects.
     """
     weights = []
-    for half, widths in enumerate((spec.encoder_widths, spec.decoder_widths)):
-        for n_in, n_out in itertools.pairwise(widths):
-            weights += [_glorot(rng, n_in, n_out), np.zeros(n_out)]
-        if ends is None:
-            continue
-        kernel, bias = ends[half]
-        if spec.shortcut:
-            weights[-2:] = [np.zeros_like(weights[-2]), bias]
-            weights.append(kernel)
-        else:
-            weights[-2:] = [kernel, bias]
+    for half, shapes in enumerate(spec.half_shapes()):
+        layers = shapes if not spec.shortcut else shapes[: -1 if spec.image_shape is None else -2]
+        arrays = [_glorot(rng, s) if len(s) > 1 else np.zeros(s) for s in layers]
+        if ends is not None:
+            kernel, bias = ends[half]
+            if not spec.shortcut:
+                arrays[-2:] = [kernel, bias]
+            elif spec.image_shape is None:
+                arrays[-2:] = [np.zeros_like(arrays[-2]), bias, kernel]
+            else:
+                arrays[-2:] = [np.zeros_like(arrays[-2]), arrays[-1], kernel, bias]
+        weights += arrays
+    weights += [np.zeros(shape) for shape in spec.shapes()[len(weights) :]]
     return [array.astype(spec.dtype) for array in weights]
 
 
-def _glorot(rng, n_in, n_out):
-    limit = np.sqrt(6 / (n_in + n_out))
-    return rng.uniform(-limit, limit, (n_in, n_out))
+def _glorot(rng, shape):
+    """A kernel whose last two axes are its inputs and outputs."""
+    limit = np.sqrt(6 / (math.prod(shape[:-2]) * (shape[-2] + shape[-1])))
+    return rng.uniform(-limit, limit, shape)

@@ -25,7 +25,7 @@ class Units(NamedTuple):
     scale: float
 
     def rows(self, rows: Rows) -> Rows:
-        return Rows(rows.X, rows.weights, self.mean, self.scale)
+        return Rows(rows.X, rows.weights, self.mean, self.scale, rows.corrupt)
 
     def axes(self, pca: PrincipalAxes) -> PrincipalAxes:
         return PrincipalAxes(
@@ -36,6 +36,8 @@ class Units(NamedTuple):
 
     def fold(self, spec: NetworkSpec, weights) -> list[np.ndarray]:
         """Weights for rows as they are from weights for rows in these units."""
+        if self.scale == 1 and not self.mean.any():
+            return [array.astype(spec.dtype, copy=False) for array in weights]
         arrays = [np.asarray(array, np.float64) for array in weights]
         code, mean, scale = spec.n_encoder_arrays, self.mean, self.scale
         out = code - 2 - spec.shortcut  # kernel of the encoder's last layer

@@ -4,25 +4,50 @@ from typing import NamedTuple
 
 import keras
 
+from skae._keras.layers import SampledCode, SparseCode
 from skae._spec import NetworkSpec
 
 
 class Network(NamedTuple):
-    """Three models that share their weights, and those weights in the order of the description."""
+    """Models that share their weights, and those weights in the order of the description."""
 
     encoder: keras.Model
     decoder: keras.Model
     autoencoder: keras.Model
+    training: keras.Model  # the autoencoder with what only training needs
     variables: list[keras.Variable]
+    n_draws: int  # standard normal numbers that `training` takes for each row beside it
 
 
 def build(spec: NetworkSpec, weights=None) -> Network:
     """Build the models, with the given weight arrays or with zeros."""
-    encoder, encoder_variables = _half("encoder", spec, spec.encoder_widths, spec.code_activation)
-    decoder, decoder_variables = _half("decoder", spec, spec.decoder_widths, spec.output_activation)
+    if spec.network is not None:
+        encoder, decoder = _custom(spec)
+        variables = encoder.variables + decoder.variables
+        features = None
+    else:
+        half = _dense_half if spec.image_shape is None else _convolutional_half
+        encoder, encoder_variables, features = half("encoder", spec)
+        decoder, decoder_variables, _ = half("decoder", spec)
+        variables = encoder_variables + decoder_variables
     inputs = keras.Input((spec.n_features,), dtype=spec.dtype, name="X")
     autoencoder = keras.Model(inputs, decoder(encoder(inputs)), name="autoencoder")
-    network = Network(encoder, decoder, autoencoder, encoder_variables + decoder_variables)
+    training, n_draws = autoencoder, 0
+    if spec.kl_weight:
+        log_variance = _layer("Dense", spec, "log_variance", units=spec.n_components)
+        moments = keras.Model(encoder.inputs, [*encoder.outputs, log_variance(features)])
+        n_draws = spec.n_components
+        draws = keras.Input((n_draws,), dtype=spec.dtype, name="draws")
+        sampled = SampledCode(spec.kl_weight / spec.n_features, dtype=spec.dtype)
+        code = sampled([*moments(inputs), draws])
+        variables += log_variance.weights
+    elif spec.sparsity:
+        code = encoder(inputs)
+    if spec.sparsity:
+        code = SparseCode(spec.sparsity, dtype=spec.dtype)(code)
+    if spec.kl_weight or spec.sparsity:
+        training = keras.Model([inputs, draws] if n_draws else inputs, decoder(code))
+    network = Network(encoder, decoder, autoencoder, training, variables, n_draws)
     if weights is not None:
         assign(network.variables, weights)
     return network
@@ -33,34 +58,101 @@ def assign(variables, arrays) -> None:
         variable.assign(array)
 
 
-def _half(name, spec, widths, last_activation):
-    """One half of the autoencoder as a functional model."""
+def _layer(kind, spec, name, **options):
+    # Every start value comes from NumPy: an unseeded initializer of Keras would draw its seed
+    # from Python's global generator. The dtype is named, or the user's policy would decide.
+    if kind.startswith(("Dense", "Conv")):
+        options["kernel_initializer"] = "zeros"
+    return getattr(keras.layers, kind)(dtype=spec.dtype, name=name, **options)
 
-    def dense(n_units, label, **options):
-        # Every start value comes from NumPy: an unseeded initializer of Keras would draw its seed
-        # from Python's global generator. The dtype is named, or the user's policy would decide.
-        return keras.layers.Dense(
-            n_units,
-            kernel_initializer="zeros",
-            dtype=spec.dtype,
-            name=f"{name}_{label}",
-            **options,
-        )
 
+def _dense_half(name, spec):
+    """One half of the autoencoder, its variables, and what goes into its last layer."""
+    widths = spec.encoder_widths if name == "encoder" else spec.decoder_widths
     inputs = hidden = keras.Input((widths[0],), dtype=spec.dtype, name=f"{name}_input")
     layers = []
     for i, width in enumerate(widths[1:-1]):
-        layers.append(dense(width, f"hidden_{i}", activation=spec.activation))
+        options = {"units": width, "activation": spec.activation}
+        layers.append(_layer("Dense", spec, f"{name}_hidden_{i}", **options))
         hidden = layers[-1](hidden)
-    layers.append(dense(widths[-1], "output"))
-    outputs = layers[-1](hidden)
-    if spec.shortcut:
-        layers.append(dense(widths[-1], "shortcut", use_bias=False))
-        outputs = keras.layers.Add(dtype=spec.dtype, name=f"{name}_sum")(
-            [outputs, layers[-1](inputs)]
-        )
-    outputs = keras.layers.Activation(last_activation, dtype=spec.dtype, name=f"{name}_activation")(
-        outputs
+    layers.append(_layer("Dense", spec, f"{name}_output", units=widths[-1]))
+    return _finish(name, spec, inputs, hidden, layers[-1](hidden), layers)
+
+
+def _convolutional_half(name, spec):
+    """The same for images: each convolution halves height and width, rounding up; its mirror
+    doubles them, and what is too much of the image then is cut off."""
+    height, width, channels = spec.image_shape
+    filters = spec.hidden_layer_sizes
+    options = {"kernel_size": 3, "padding": "same"}
+    strided = {**options, "strides": 2, "activation": spec.activation}
+    encoding = name == "encoder"
+    inputs = keras.Input(
+        (spec.n_features if encoding else spec.n_components,),
+        dtype=spec.dtype,
+        name=f"{name}_input",
     )
+    layers = []
+    if encoding:
+        hidden = _layer("Reshape", spec, "image", target_shape=spec.image_shape)(inputs)
+        for i, n in enumerate(filters):
+            layers.append(_layer("Conv2D", spec, f"{name}_hidden_{i}", filters=n, **strided))
+            hidden = layers[-1](hidden)
+        features = _layer("Flatten", spec, "features")(hidden)
+        layers.append(_layer("Dense", spec, f"{name}_output", units=spec.n_components))
+        return _finish(name, spec, inputs, features, layers[-1](features), layers)
+    rounded = 2 ** len(filters)
+    small = (-(-height // rounded), -(-width // rounded), filters[-1])
+    units = small[0] * small[1] * small[2]
+    layers.append(_layer("Dense", spec, "map", units=units, activation=spec.activation))
+    hidden = _layer("Reshape", spec, "maps", target_shape=small)(layers[-1](inputs))
+    for i, n in enumerate((*filters[-2::-1], filters[0])):
+        layers.append(_layer("Conv2DTranspose", spec, f"{name}_hidden_{i}", filters=n, **strided))
+        hidden = layers[-1](hidden)
+    layers.append(_layer("Conv2D", spec, f"{name}_output", filters=channels, **options))
+    image = layers[-1](hidden)
+    surplus = ((0, image.shape[1] - height), (0, image.shape[2] - width))
+    image = _layer("Cropping2D", spec, "cropped", cropping=surplus)(image)
+    flat = _layer("Reshape", spec, "row", target_shape=(spec.n_features,))(image)
+    return _finish(name, spec, inputs, hidden, flat, layers)
+
+
+def _finish(name, spec, inputs, features, outputs, layers):
+    """Add the shortcut and the activation to a half."""
+    if spec.shortcut:
+        # Convolutions have a bias for each channel, so theirs is the shortcut's.
+        bias = spec.image_shape is not None
+        units = outputs.shape[1]
+        layers.append(_layer("Dense", spec, f"{name}_shortcut", units=units, use_bias=bias))
+        outputs = _layer("Add", spec, f"{name}_sum")([outputs, layers[-1](inputs)])
+    last = spec.code_activation if name == "encoder" else spec.output_activation
+    outputs = _layer("Activation", spec, f"{name}_activation", activation=last)(outputs)
     model = keras.Model(inputs, outputs, name=name)
-    return model, [variable for layer in layers for variable in layer.weights]
+    return model, [variable for layer in layers for variable in layer.weights], features
+
+
+def _custom(spec):
+    """The user's encoder and decoder, if they fit the data and each other."""
+    halves = spec.network(spec)
+    if not (isinstance(halves, tuple | list) and len(halves) == 2):
+        raise ValueError(
+            "The callable given as 'network' must return two Keras models, (encoder, decoder). "
+            f"Got {type(halves).__name__} instead."
+        )
+    ends = (spec.n_features, spec.n_components, spec.n_features)
+    for name, half, shape in zip(("encoder", "decoder"), halves, (ends[:2], ends[1:]), strict=True):
+        if not isinstance(half, keras.Model):
+            raise ValueError(
+                f"The {name} that the callable given as 'network' returns must be a keras.Model. "
+                f"Got {type(half).__name__} instead."
+            )
+        if not half.built:
+            half.build((None, shape[0]))
+        got = (half.input_shape[-1], half.output_shape[-1])
+        if got != shape or len(half.output_shape) != 2:
+            raise ValueError(
+                f"The {name} that the callable given as 'network' returns must map rows of "
+                f"{shape[0]} numbers to rows of {shape[1]}. Got input shape {half.input_shape} "
+                f"and output shape {half.output_shape} instead."
+            )
+    return tuple(halves)

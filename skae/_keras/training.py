@@ -18,6 +18,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from skae._keras.inference import objective
 from skae._keras.networks import assign, build
 from skae._spec import NetworkSpec
 
@@ -39,6 +40,7 @@ class Recipe(NamedTuple):
     rates: np.ndarray  # learning rate of every step
     batch_size: int
     check_every: int  # epochs between two calls of the monitor
+    corrupted: bool  # whether rows differ from what is to be made of them
 
 
 def compiled(spec: NetworkSpec, recipe: Recipe, n_rows: int) -> "_Program":
@@ -50,7 +52,8 @@ def compiled(spec: NetworkSpec, recipe: Recipe, n_rows: int) -> "_Program":
             "multiprocessing's 'spawn' or 'forkserver' method, or with joblib's 'loky' backend. "
             "transform and inverse_transform of a fitted estimator work here."
         )
-    return _program(spec, recipe.loss, recipe.optimizer, _padded(recipe.batch_size, n_rows))
+    size = _padded(recipe.batch_size, n_rows)
+    return _program(spec, recipe.loss, recipe.optimizer, size, recipe.corrupted)
 
 
 def train(program, rows, weights, recipe: Recipe, seed: int, monitor, n_epochs=None):
@@ -74,6 +77,11 @@ def train(program, rows, weights, recipe: Recipe, seed: int, monitor, n_epochs=N
 def row_losses(loss: str, X, reconstruction) -> np.ndarray:
     """Loss of each row, as Keras computes it."""
     return np.asarray(_loss(loss)(X, reconstruction))
+
+
+def row_objectives(loss: str, spec: NetworkSpec, weights, X, clean, rng) -> np.ndarray:
+    """The same with the losses that the code has of its own."""
+    return objective(spec, _loss(loss), weights, X, clean, rng)
 
 
 def _loss(identifier):
@@ -113,14 +121,18 @@ def _program(*key):
 class _Program:
     """A network, its optimizer and the compiled loop over a shard of batches."""
 
-    def __init__(self, spec, loss, optimizer, batch_size):
+    def __init__(self, spec, loss, optimizer, batch_size, corrupted):
         self.lock = threading.Lock()
         self.batch_size = batch_size
         self.dtype = spec.dtype
-        self.n_features = spec.n_features
-        batch_bytes = batch_size * spec.n_features * np.dtype(spec.dtype).itemsize
-        self.n_steps = int(np.clip(SHARD_BYTES // batch_bytes, 1, SHARD_STEPS))
         self._network = build(spec)
+        self._widths = (
+            spec.n_features,
+            spec.n_features if corrupted else 0,
+            self._network.n_draws,
+        )
+        batch_bytes = batch_size * sum(self._widths) * np.dtype(spec.dtype).itemsize
+        self.n_steps = int(np.clip(SHARD_BYTES // batch_bytes, 1, SHARD_STEPS))
         self._loss = _loss(loss)
         self._rate = None
         self._optimizer = self._build_optimizer(json.loads(optimizer))
@@ -136,12 +148,12 @@ class _Program:
             ],
         ).get_concrete_function()  # called directly: looking it up takes as long as 20 steps
         # XLA compiles at the first call; this one trains for no step.
-        self.run(*shard, 0)
+        self.run(shard, 0)
 
     def empty_shard(self):
         shape = (self.n_steps, self.batch_size)
-        shapes = ((*shape, self.n_features), shape, shape[:1])
-        return _Shard(*(np.zeros(s, self.dtype) for s in shapes))
+        shapes = [(*shape, width) for width in self._widths]
+        return _Shard(*(np.zeros(s, self.dtype) for s in (*shapes, shape, shape[:1])))
 
     def reset(self, weights):
         assign(self._network.variables, weights)
@@ -150,10 +162,10 @@ class _Program:
     def weights(self):
         return [variable.numpy() for variable in self._network.variables]
 
-    def run(self, X, sample_weight, rates, n_steps):
+    def run(self, shard, n_steps):
         """Train on the first `n_steps` batches of a shard; return the loss of each."""
-        shard = (X, sample_weight, rates, np.int32(n_steps))
-        return self._compiled(*map(tf.constant, shard)).numpy()[:n_steps]
+        arrays = (*shard, np.int32(n_steps))
+        return self._compiled(*map(tf.constant, arrays)).numpy()[:n_steps]
 
     def _build_optimizer(self, identifier):
         # The rate of each step reaches the optimizer as a tensor, through the callable that Keras
@@ -161,22 +173,26 @@ class _Program:
         optimizer = _made_by_keras("optimizer", "optimizers", identifier)
         config = {**optimizer.get_config(), "learning_rate": lambda: self._rate}
         optimizer = type(optimizer).from_config(config)
-        optimizer.build(self._network.variables)
+        optimizer.build(self._network.training.trainable_variables)
         return optimizer
 
-    def _run(self, X, sample_weight, rates, n_steps):
+    def _run(self, X, clean, draws, sample_weight, rates, n_steps):
+        target = clean if self._widths[1] else X
+
         def body(i, losses):
-            loss = self._step(X[i], sample_weight[i], rates[i])
+            inputs = [X[i], draws[i]] if self._widths[2] else X[i]
+            loss = self._step(inputs, target[i], sample_weight[i], rates[i])
             return i + 1, tf.tensor_scatter_nd_update(losses, [[i]], [loss])
 
         start = (tf.constant(0), tf.zeros(self.n_steps, self.dtype))
         return tf.while_loop(lambda i, _: i < n_steps, body, start)[1]
 
-    def _step(self, X, sample_weight, rate):
+    def _step(self, inputs, target, sample_weight, rate):
         self._rate = rate
-        variables = self._network.variables
+        model = self._network.training
+        variables = model.trainable_variables
         with tf.GradientTape() as tape:
-            row_loss = self._loss(X, self._network.autoencoder(X, training=True))
+            row_loss = self._loss(target, model(inputs, training=True)) + sum(model.losses)
             # Divided by the sum of weights, not by the number of rows as Keras does by default:
             # a weight of 2 is then the same as two copies, and padding weighs nothing.
             loss = tf.reduce_sum(row_loss * sample_weight) / tf.reduce_sum(sample_weight)
@@ -189,6 +205,8 @@ class _Shard(NamedTuple):
     """Room for some batches, each filled up with rows of zero weight."""
 
     X: np.ndarray  # (n_steps, batch_size, n_features)
+    clean: np.ndarray  # the same before corruption; of no width where there is none
+    draws: np.ndarray  # (n_steps, batch_size, n_draws), standard normal
     sample_weight: np.ndarray  # (n_steps, batch_size)
     rates: np.ndarray  # (n_steps,)
 
@@ -204,7 +222,8 @@ class _Feed:
         self._rows = rows
         self._program = program
         self._rng = rng
-        self._full_batch = len(rows) <= program.batch_size
+        drawn = rows.corrupt is not None or program.empty_shard().draws.size > 0
+        self._full_batch = len(rows) <= program.batch_size and not drawn
         self._weights = np.ones(len(rows)) if rows.weights is None else rows.weights
         self.steps_per_epoch = -(-len(rows) // program.batch_size)
         self._shards = [program.empty_shard() for _ in range(1 if self._full_batch else 2)]
@@ -224,7 +243,7 @@ class _Feed:
         rates = rates[first * self.steps_per_epoch : last * self.steps_per_epoch]
         losses, totals = [], []
         for shard, n_steps in self._filled(rates, self._batches(last - first)):
-            losses.append(self._program.run(*shard, n_steps))
+            losses.append(self._program.run(shard, n_steps))
             totals.append(shard.sample_weight[:n_steps].sum(axis=1))
         shape = (last - first, self.steps_per_epoch)
         losses, totals = (np.concatenate(parts).reshape(shape) for parts in (losses, totals))
@@ -261,6 +280,8 @@ class _Feed:
 
     def _put(self, shard, i, indices):
         """Put rows into batch `i` of a shard."""
-        self._rows.fill(shard.X[i, : len(indices)], indices)
-        shard.sample_weight[i, : len(indices)] = self._weights[indices]
-        shard.sample_weight[i, len(indices) :] = 0
+        n = len(indices)
+        self._rows.fill(shard.X[i, :n], indices, shard.clean[i, :n], self._rng)
+        self._rng.standard_normal(out=shard.draws[i], dtype=shard.draws.dtype)
+        shard.sample_weight[i, :n] = self._weights[indices]
+        shard.sample_weight[i, n:] = 0

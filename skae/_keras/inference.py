@@ -1,0 +1,63 @@
+"""Inference by Keras, for the networks that NumPy can't run: convolutions and custom layers."""
+
+import collections
+import threading
+
+import numpy as np
+import tensorflow as tf
+
+from skae._keras.networks import assign, build
+
+# Every call has this many rows, filled up with zeros: a row gives the same in any company, and
+# nothing is compiled anew for another number of them.
+BATCH = 64
+MAX_NETWORKS = 8
+
+_networks: collections.OrderedDict = collections.OrderedDict()
+_lock = threading.Lock()
+
+
+def run(spec, weights, half: str, X) -> np.ndarray:
+    """Rows through the encoder or the decoder."""
+    with _lock:  # the weights of one estimator at a time
+        network, halves = _network(spec)
+        assign(network.variables, weights)
+        outputs = []
+        for begin in range(0, X.shape[0], BATCH):
+            rows = X[begin : begin + BATCH]
+            rows = rows if isinstance(rows, np.ndarray) else rows.toarray()
+            batch = np.zeros((BATCH, rows.shape[1]), spec.dtype)
+            batch[: len(rows)] = rows
+            outputs.append(halves[half](tf.constant(batch)).numpy()[: len(rows)])
+    return np.concatenate(outputs)
+
+
+def objective(spec, loss, weights, X, clean, rng) -> np.ndarray:
+    """What training minimises, for each row, with the code's own losses."""
+    with _lock:
+        network, _ = _network(spec)
+        assign(network.variables, weights)
+        draws = rng.standard_normal((len(X), network.n_draws), dtype=X.dtype)
+        outputs = network.training([X, draws] if network.n_draws else X, training=False)
+        return np.asarray(loss(clean, outputs) + sum(network.training.losses))
+
+
+def _network(spec):
+    if spec not in _networks:
+        _networks[spec] = _compiled(spec)
+        if len(_networks) > MAX_NETWORKS:
+            _networks.popitem(last=False)
+    _networks.move_to_end(spec)
+    return _networks[spec]
+
+
+def _compiled(spec):
+    network = build(spec)
+    halves = {}
+    for name in ("encoder", "decoder"):
+        model = getattr(network, name)
+        signature = tf.TensorSpec((BATCH, model.input_shape[-1]), spec.dtype)
+        halves[name] = tf.function(
+            lambda X, model=model: model(X, training=False), autograph=False
+        ).get_concrete_function(signature)
+    return network, halves
