@@ -48,8 +48,9 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         zeros.
 
     hidden_layer_sizes : int or array-like of int, default=()
-        Widths of the encoder's hidden layers; the decoder mirrors them. With ``init="pca"`` each
-        half is a linear map plus what its hidden layers add to it, which is nothing at the start.
+        Widths of the encoder's hidden layers, which make it deep [3]_; the decoder mirrors them.
+        With ``init="pca"`` each half is a linear map plus what its hidden layers add to it, which
+        is nothing at the start. With `image_shape` these are numbers of filters.
 
     activation : str, default="relu"
         Activation of the hidden layers, by Keras' name: "elu", "exponential", "gelu",
@@ -62,12 +63,46 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         ``init="glorot_uniform"``. A linear code is ordered as PCA's is: its components are
         uncorrelated on the training rows, and those that explain most come first. From PCA, a
         rectified code is raised until all training rows are where it is linear: the same
-        network, with codes far from zero.
+        network, with codes far from zero. With `sparsity` "auto" is "relu", with `kl_weight`
+        "linear".
 
     output_activation : str, default="auto"
         Activation of the output. "auto" is "sigmoid" for data in [0, 1] that it describes better
         and "linear" otherwise. With ``init="glorot_uniform"`` the range alone decides. It is
         "sigmoid" for binary cross-entropy and "exponential" for the Poisson loss.
+
+    noise : float, pair, callable or None, default=None
+        Corruption of the rows in training, drawn anew every time, from which the network has to
+        restore them as they were [4]_. A float is the fraction of entries to mask, that is to set
+        to zero. A pair is one of ``("masking", fraction)``, ``("gaussian", standard_deviation)``
+        and ``("salt_and_pepper", fraction)``, which sets entries to the smallest or the largest
+        value of the training data. A callable ``(batch, rng) -> batch`` takes a copy of some
+        dense rows and a :class:`numpy.random.Generator` derived from `random_state`, and may
+        degrade them in any way that keeps the shape. Nothing is corrupted in :meth:`transform`.
+
+    sparsity : float, default=0.0
+        Weight of an L1 penalty, the sum over the code of its absolute values [5]_. A sparse code
+        is "relu" by default, and training then starts from random weights.
+
+    kl_weight : float, default=0.0
+        Above 0 the code is variational [6]_: the encoder gives mean and variance of a normal
+        distribution, training draws from it, and ``kl_weight / n_features`` times the divergence
+        from the standard normal distribution is added to the loss. 1 makes that an evidence lower
+        bound, if the loss is "mse" and the noise of a feature has variance 1/2; more presses the
+        code together [7]_. :meth:`transform` returns the mean, and :meth:`sample` generates.
+
+    image_shape : (height, width) or (height, width, channels) or None, default=None
+        Shape of the image that each row is, flattened in C order. Each of `hidden_layer_sizes`
+        is then the number of filters of a 3 x 3 convolution with a stride of 2, and of its
+        transpose in the decoder; any height and width will do. To transform and to decode takes
+        Keras: the first call imports TensorFlow.
+
+    network : callable or None, default=None
+        Function from the description of a network, of which `n_features`, `n_components` and
+        `dtype` are of use, to two Keras models, (encoder, decoder), of any layers, pretrained
+        ones included. Training starts from the weights that they come with, so give a seed to
+        random initializers. The function is pickled by reference, as functions are. To transform
+        and to decode takes Keras here too. See the examples below.
 
     loss : str or dict, default="mse"
         What training minimises: "mse", "mae", "huber", "binary_crossentropy" for data in [0, 1],
@@ -169,6 +204,14 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
        Using Large Learning Rates", 2018, arXiv:1708.07120.
     .. [2] P. Baldi and K. Hornik, "Neural networks and principal component analysis: Learning
        from examples without local minima", Neural Networks 2, 1989.
+    .. [3] G. Hinton and R. Salakhutdinov, "Reducing the Dimensionality of Data with Neural
+       Networks", Science 313, 2006.
+    .. [4] P. Vincent et al., "Extracting and Composing Robust Features with Denoising
+       Autoencoders", ICML 2008.
+    .. [5] A. Ng, "Sparse autoencoder", CS294A lecture notes, 2011.
+    .. [6] D. Kingma and M. Welling, "Auto-Encoding Variational Bayes", ICLR 2014.
+    .. [7] I. Higgins et al., "beta-VAE: Learning Basic Visual Concepts with a Constrained
+       Variational Framework", ICLR 2017.
 
     Examples
     --------
@@ -185,6 +228,31 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     ... )
     >>> pipe.fit(X[:1000], y[:1000]).score(X[1000:], y[1000:]) > 0.9
     True
+
+    A network of one's own, which keeps only the three largest units of the code (k-sparse):
+
+    >>> def k_sparse(spec):
+    ...     import keras
+    ...     class Largest(keras.layers.Layer):
+    ...         def call(self, code):
+    ...             third = keras.ops.top_k(code, 3)[0][:, -1:]
+    ...             return keras.ops.where(code >= third, code, 0.0)
+    ...     glorot = keras.initializers.GlorotUniform(seed=0)
+    ...     encoder = keras.Sequential([
+    ...         keras.Input((spec.n_features,)),
+    ...         keras.layers.Dense(spec.n_components, kernel_initializer=glorot),
+    ...         Largest(),
+    ...     ])
+    ...     decoder = keras.Sequential([
+    ...         keras.Input((spec.n_components,)),
+    ...         keras.layers.Dense(spec.n_features, kernel_initializer=glorot),
+    ...     ])
+    ...     return encoder, decoder
+    >>> codes = AutoencoderTransformer(16, network=k_sparse, epochs=5).fit_transform(
+    ...     (X / 16).astype("float32")
+    ... )
+    >>> int((codes[0] != 0).sum())
+    3
     """
 
     _parameter_constraints = CONSTRAINTS

@@ -23,7 +23,7 @@ from skae._units import Units, order_code, rectify
 PILOT_STEPS = 300
 # Few rows held out say little: until this many have been, another fraction is held out in turn.
 ENOUGH_HELD_OUT = 300
-MAX_SPLITS = 5
+MAX_SPLITS = 5  # one where a training run takes long: for convolutions and custom networks
 # More rows than this say nothing new, and are missed in training.
 MAX_HELD_OUT = 2_000
 # With at least this many rows, those held out are too few to be worth training again.
@@ -89,7 +89,7 @@ def fit(spec: NetworkSpec, settings: Settings, rows: Rows, X_val, previous, seed
     """
     splits = [Split(rows, X_val)]
     if settings.early_stopping and X_val is None:
-        splits = _held_out(rows, settings, seed) or splits
+        splits = _held_out(rows, settings, seed, 1 if not spec.dense else MAX_SPLITS) or splits
     if previous is not None:
         run = _run(spec, settings, splits[0], seed, previous=previous)
         return Fitted(spec, run.weights, run.losses, run.checks[1:])
@@ -135,10 +135,10 @@ def _row_losses(settings, spec, weights, clean, rng):
     return row_losses(loss, clean, reconstruct(spec, weights, X))
 
 
-def _held_out(rows, settings, seed):
+def _held_out(rows, settings, seed, most):
     fraction = settings.validation_fraction
     fraction = min(fraction, MAX_HELD_OUT / len(rows))
-    n_splits = int(np.clip(-(-ENOUGH_HELD_OUT // (fraction * len(rows))), 1, MAX_SPLITS))
+    n_splits = int(np.clip(-(-ENOUGH_HELD_OUT // (fraction * len(rows))), 1, most))
     pairs = rows.splits(fraction, n_splits, np.random.default_rng([seed, 1]))
     return [Split(*pair) for pair in pairs]
 

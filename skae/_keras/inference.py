@@ -54,6 +54,8 @@ def _network(spec):
 def _compiled(spec):
     network = build(spec)
     halves = {}
+    if spec.dense:
+        return network, halves  # NumPy runs them
     for name in ("encoder", "decoder"):
         model = getattr(network, name)
         signature = tf.TensorSpec((BATCH, model.input_shape[-1]), spec.dtype)

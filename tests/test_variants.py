@@ -1,0 +1,365 @@
+"""Each variant does what it says; every test here fails if the parameter does nothing."""
+
+import pickle
+
+import keras
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
+from sklearn.datasets import load_digits
+from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import NearestNeighbors
+
+from skae import AutoencoderTransformer
+
+
+@pytest.fixture(scope="module")
+def digits():
+    """Training and test rows, and their labels."""
+    X, y = load_digits(return_X_y=True)
+    X = (X / 16).astype(np.float32)
+    return X[:1200], X[1200:], y[:1200], y[1200:]
+
+
+def error(estimator, X, target=None):
+    return float(np.mean((estimator.reconstruct(X) - (X if target is None else target)) ** 2))
+
+
+def mask(X, fraction=0.3):
+    return np.where(np.random.default_rng(0).random(X.shape) < fraction, 0, X).astype(X.dtype)
+
+
+def half_of_the_pixels(batch, rng):
+    """A sensor with every other column missing."""
+    batch[:, ::2] = 0
+    return batch
+
+
+def small_network(spec):
+    def dense(n, activation=None, seed=0):
+        initializer = keras.initializers.GlorotUniform(seed=seed)
+        return keras.layers.Dense(n, activation, kernel_initializer=initializer, dtype=spec.dtype)
+
+    encoder = keras.Sequential(
+        [keras.Input((spec.n_features,)), dense(48, "relu"), dense(spec.n_components)]
+    )
+    decoder = keras.Sequential(
+        [keras.Input((spec.n_components,)), dense(48, "relu"), dense(spec.n_features, "sigmoid")]
+    )
+    return encoder, decoder
+
+
+VARIANTS = {
+    "masking": {"noise": 0.3},
+    "gaussian": {"noise": ("gaussian", 0.2)},
+    "salt and pepper": {"noise": ("salt_and_pepper", 0.1)},
+    "callable": {"noise": half_of_the_pixels},
+    "sparse": {"sparsity": 1e-3},
+    "variational": {"kl_weight": 0.1},
+    "deep denoising sparse": {"noise": 0.2, "sparsity": 1e-3, "hidden_layer_sizes": (24,)},
+    "deep variational": {"kl_weight": 0.1, "hidden_layer_sizes": (24,)},
+    "sparse variational": {"kl_weight": 0.1, "sparsity": 1e-3},
+    "convolutional": {"image_shape": (8, 8), "hidden_layer_sizes": (4, 8)},
+    "convolutional variational": {
+        "image_shape": (8, 8),
+        "hidden_layer_sizes": (4,),
+        "kl_weight": 0.1,
+    },
+    "convolutional from random weights": {
+        "image_shape": (8, 8, 1),
+        "hidden_layer_sizes": (4,),
+        "init": "glorot_uniform",
+        "noise": 0.1,
+    },
+    "custom": {"network": small_network},
+}
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_promises_of_the_plain_network_hold(digits, name):
+    """Repeatability, pickles without Keras, rows that do not depend on their company."""
+    X = digits[0][:300]
+    estimator = AutoencoderTransformer(4, epochs=3, random_state=0, **VARIANTS[name])
+    codes = estimator.fit(X).transform(X)
+    assert codes.shape == (300, 4)
+    assert codes.dtype == np.float32
+    assert_array_equal(clone(estimator).fit(X).transform(X), codes)
+    dumped = pickle.dumps(estimator)
+    assert b"keras" not in dumped.replace(b"_keras", b"").lower() or "network" in VARIANTS[name]
+    assert_array_equal(pickle.loads(dumped).transform(X), codes)
+    one_by_one = np.concatenate([estimator.transform(X[i : i + 1]) for i in range(5)])
+    assert_allclose(one_by_one, codes[:5], rtol=1e-4, atol=1e-5)
+    assert estimator.inverse_transform(codes).shape == X.shape
+    assert hasattr(estimator, "sample") == ("kl_weight" in VARIANTS[name])
+    encoder, decoder, autoencoder = estimator.to_keras()
+    assert_allclose(encoder(X).numpy(), codes, rtol=1e-3, atol=1e-4)
+    assert_allclose(decoder(codes).numpy(), estimator.inverse_transform(codes), atol=1e-4)
+    assert_allclose(autoencoder(X).numpy(), estimator.reconstruct(X), atol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["masking", "sparse", "deep variational", "convolutional"])
+def test_warm_start_goes_on(digits, name):
+    X = digits[0][:300]
+    estimator = AutoencoderTransformer(
+        4, epochs=2, random_state=0, warm_start=True, early_stopping=False, **VARIANTS[name]
+    ).fit(X)
+    before = [array.copy() for array in estimator.weights_]
+    estimator.fit(X)
+    assert estimator.n_iter_ == 4
+    assert any(np.any(a != b) for a, b in zip(before, estimator.weights_, strict=True))
+
+
+def test_weights_have_the_shapes_of_the_description(digits):
+    """The shapes that follow from the description alone are those that Keras builds."""
+    for name, parameters in VARIANTS.items():
+        if name == "custom":
+            continue
+        estimator = AutoencoderTransformer(4, epochs=1, **parameters).fit(digits[0][:100])
+        shapes = [array.shape for array in estimator.weights_]
+        assert shapes == estimator._spec().shapes(), name
+
+
+def test_noise_is_drawn_anew_and_only_in_training(digits):
+    """The callable sees every row in every epoch, another generator state each time, and nothing
+    in transform."""
+    X = digits[0][:200]
+    seen = []
+
+    def noise(batch, rng):
+        seen.append((len(batch), rng.random()))
+        return batch
+
+    estimator = AutoencoderTransformer(
+        2, noise=noise, epochs=3, batch_size=50, early_stopping=False, output_activation="sigmoid"
+    ).fit(X)
+    assert sum(n for n, _ in seen) == 3 * 200
+    assert len({draw for _, draw in seen}) == len(seen)
+    seen.clear()
+    estimator.reconstruct(X)
+    assert seen == []
+
+
+def test_noise_repeats_with_the_random_state(digits):
+    X = digits[0][:300]
+    fits = [
+        AutoencoderTransformer(2, noise=0.3, epochs=2, early_stopping=False, random_state=seed)
+        .fit(X)
+        .weights_[0]
+        for seed in (0, 0, 1)
+    ]
+    assert_array_equal(fits[0], fits[1])
+    assert np.any(fits[0] != fits[2])
+
+
+@pytest.mark.parametrize("noise", [0.3, half_of_the_pixels])
+def test_denoising_beats_the_plain_network_on_noisy_rows(digits, noise):
+    train, test, *_ = digits
+    corrupted = half_of_the_pixels(test.copy(), None) if callable(noise) else mask(test)
+    plain = AutoencoderTransformer(16, random_state=0).fit(train)
+    denoising = clone(plain).set_params(noise=noise).fit(train)
+    assert error(denoising, corrupted, test) < 0.8 * error(plain, corrupted, test)
+
+
+def test_sparsity_lowers_the_mean_activation(digits):
+    train, test, *_ = digits
+    means = [
+        AutoencoderTransformer(
+            16, sparsity=sparsity, init="glorot_uniform", epochs=40, random_state=0
+        )
+        .fit(train)
+        .transform(test)
+        .mean()
+        for sparsity in (0, 1e-4, 1e-3, 4e-3)
+    ]
+    assert means == sorted(means, reverse=True)
+    assert means[-1] < 0.5 * means[0]
+
+
+def test_sample_weight_is_copies_for_a_sparse_code():
+    """The penalty is weighted as the rows are, and padding adds nothing to it."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(40, 5))
+    weights = rng.integers(1, 4, 40)
+    estimator = AutoencoderTransformer(
+        2, sparsity=1e-2, epochs=20, batch_size=256, early_stopping=False, random_state=0
+    )
+    weighted = clone(estimator).fit(X, sample_weight=weights).transform(X)
+    copies = clone(estimator).fit(np.repeat(X, weights, axis=0)).transform(X)
+    assert_allclose(weighted, copies, atol=1e-7)
+
+
+@pytest.mark.parametrize("parameters", [{"noise": 0.3}, {"kl_weight": 0.3}])
+def test_sample_weight_counts_where_rows_are_drawn(digits, parameters):
+    """With draws for each row a weight of 2 is not two copies, but weights still count: rows that
+    weigh 50 are reconstructed better than they are without."""
+    train, _, y, _ = digits
+    weights = np.where(y == 1, 50.0, 1.0)
+    estimator = AutoencoderTransformer(2, random_state=0, **parameters)
+    ones = train[y == 1]
+    unweighted = error(clone(estimator).fit(train), ones)
+    assert error(clone(estimator).fit(train, sample_weight=weights), ones) < 0.8 * unweighted
+
+
+def test_large_kl_weight_presses_the_code_together(digits):
+    """The means go to 0; with a small weight they do not, and codes as they are sampled are close
+    to standard normal either way."""
+    train, test, *_ = digits
+    pressed = AutoencoderTransformer(4, kl_weight=50.0, random_state=0).fit(train)
+    free = AutoencoderTransformer(4, kl_weight=0.05, random_state=0).fit(train)
+    assert np.abs(pressed.transform(test)).max() < 0.5
+    assert free.transform(test).std() > 0.7
+    for estimator in (pressed, free):
+        *_, kernel, bias = estimator.weights_
+        mean = estimator.transform(test)
+        variance = np.exp(test @ kernel + bias)
+        total = mean.var(axis=0) + variance.mean(axis=0)
+        assert_allclose(mean.mean(axis=0), 0, atol=0.3)
+        assert_allclose(total, 1, atol=0.35)
+
+
+def test_variational_start_is_probabilistic_pca():
+    """Where it is linear that is the optimum (Lucas et al., 2019): training can't improve on it."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(3000, 3)) @ (3 * rng.normal(size=(3, 10))) + rng.normal(size=(3000, 10))
+    settings = {"kl_weight": 1.0, "output_activation": "linear", "random_state": 0}
+    start = AutoencoderTransformer(2, epochs=1, learning_rate=1e-12, **settings).fit(X)
+    trained = AutoencoderTransformer(2, **settings).fit(X)
+    first, best = start.validation_loss_curve_[0], min(trained.validation_loss_curve_)
+    assert best > 0.97 * first
+
+
+def test_samples_lie_near_the_data_and_cover_all_classes(digits):
+    train, _, y, _ = digits
+    estimator = AutoencoderTransformer(
+        8, hidden_layer_sizes=(128,), kl_weight=0.2, epochs=150, random_state=0
+    ).fit(train)
+    samples = estimator.sample(1000, random_state=0)
+    assert_array_equal(samples, estimator.sample(1000, random_state=0))
+    assert samples.shape == (1000, 64)
+    nearest = NearestNeighbors(n_neighbors=1).fit(train)
+    noise = np.random.default_rng(0).permuted(train, axis=0)
+    distances = [np.median(nearest.kneighbors(rows)[0]) for rows in (samples, noise[:1000])]
+    assert distances[0] < 0.7 * distances[1]
+    classifier = LogisticRegression(max_iter=1000).fit(train, y)
+    assert np.bincount(classifier.predict(samples), minlength=10).min() >= 20
+
+
+def test_convolution_beats_the_dense_network_on_shifted_digits(digits):
+    """Of about equal size, from random weights, on digits at random places of a larger image."""
+    rng = np.random.default_rng(0)
+    images = np.zeros((1200, 14, 14), np.float32)
+    for image, digit, (i, j) in zip(
+        images, digits[0], rng.integers(7, size=(1200, 2)), strict=True
+    ):
+        image[i : i + 8, j : j + 8] = digit.reshape(8, 8)
+    X = images.reshape(1200, -1)
+    train, test = X[:1000], X[1000:]
+    settings = {"epochs": 40, "early_stopping": False, "random_state": 0}
+    convolutional = AutoencoderTransformer(
+        16, image_shape=(14, 14), hidden_layer_sizes=(12, 24), **settings
+    ).fit(train)
+    dense = AutoencoderTransformer(16, hidden_layer_sizes=(32,), **settings).fit(train)
+    sizes = [sum(a.size for a in e.weights_) for e in (convolutional, dense)]
+    assert sizes[0] < 1.3 * sizes[1]
+    assert error(convolutional, test) < error(dense, test)
+
+
+@pytest.mark.parametrize("shape", [(7, 9), (5, 3, 3), (1, 10)])
+def test_any_height_and_width(shape):
+    X = np.random.default_rng(0).uniform(size=(60, int(np.prod(shape)))).astype(np.float32)
+    estimator = AutoencoderTransformer(
+        3, image_shape=shape, hidden_layer_sizes=(2, 3), epochs=1, random_state=0
+    ).fit(X)
+    assert estimator.reconstruct(X).shape == X.shape
+
+
+def test_convolutional_network_starts_as_pca(digits):
+    from sklearn.decomposition import PCA
+
+    train, test, *_ = digits
+    estimator = AutoencoderTransformer(
+        8,
+        image_shape=(8, 8),
+        hidden_layer_sizes=(4,),
+        output_activation="linear",
+        early_stopping=False,
+        epochs=1,
+        learning_rate=1e-12,
+    ).fit(train)
+    pca = PCA(8).fit(train)
+    expected = np.mean((pca.inverse_transform(pca.transform(test)) - test) ** 2)
+    assert error(estimator, test) == pytest.approx(expected, rel=1e-3)
+
+
+def test_custom_network_trains(digits):
+    train, test, *_ = digits
+    estimator = AutoencoderTransformer(8, network=small_network, random_state=0).fit(train)
+    untrained = clone(estimator).set_params(epochs=1, learning_rate=1e-12).fit(train)
+    assert error(estimator, test) < 0.5 * error(untrained, test)
+
+
+def test_frozen_layers_of_a_custom_network_stay(digits):
+    """What is pretrained and marked as not trainable is used as it is."""
+
+    def frozen(spec):
+        encoder, decoder = small_network(spec)
+        encoder.layers[0].trainable = False
+        return encoder, decoder
+
+    fitted = AutoencoderTransformer(4, network=frozen, epochs=2).fit(digits[0][:200])
+    spec = fitted._spec()
+    start = [variable.numpy() for variable in frozen(spec)[0].variables]
+    assert_array_equal(fitted.weights_[0], start[0])
+    assert np.any(fitted.weights_[2] != start[2])
+
+
+def test_losses_with_their_output_activation(digits):
+    train = digits[0][:200]
+    for loss, X, output in (
+        ("binary_crossentropy", train, "sigmoid"),
+        ("poisson", np.round(16 * train), "exponential"),
+        ("mae", train, None),
+        ("huber", train, None),
+    ):
+        estimator = AutoencoderTransformer(4, loss=loss, noise=0.1, sparsity=1e-4, epochs=3).fit(X)
+        assert output in (None, estimator.network_["output_activation"])
+        assert np.isfinite(estimator.reconstruct(X)).all()
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"noise": ("gauss", 0.1)}, "'salt_and_pepper', fraction"),
+        ({"noise": ("masking", 1.5)}, r"Got \('masking', 1.5\)"),
+        ({"noise": (0.1, 0.2, 0.3)}, "must be the fraction"),
+        ({"noise": lambda batch, rng: batch[:, :3]}, r"shape of the batch.*shape \(.*, 3\)"),
+        ({"noise": lambda batch, rng: batch * np.nan}, "nan or infinite"),
+        ({"image_shape": (5, 5), "hidden_layer_sizes": 4}, "25 entries, but X has 64"),
+        ({"image_shape": (8, 8)}, "filters of its convolutions"),
+        ({"image_shape": (8,), "hidden_layer_sizes": 4}, r"\(height, width, channels\)"),
+        ({"kl_weight": 1, "code_activation": "relu"}, "has to be linear"),
+        ({"kl_weight": 1, "network": small_network}, "add_loss"),
+        ({"image_shape": (8, 8), "hidden_layer_sizes": 4, "network": small_network}, "Reshape"),
+        ({"network": lambda spec: None}, r"\(encoder, decoder\).*NoneType"),
+        ({"network": lambda spec: small_network(spec)[::-1]}, "rows of 64 numbers to rows of 4"),
+    ],
+)
+def test_errors(digits, parameters, message):
+    estimator = AutoencoderTransformer(4, **parameters)
+    with pytest.raises(ValueError, match=message):
+        estimator.fit(digits[0][:50])
+    assert not hasattr(estimator, "weights_")
+
+
+def test_exception_from_a_noise_callable_leaves_the_estimator_as_it_was(digits):
+    X = digits[0][:200]
+    estimator = AutoencoderTransformer(2, epochs=1, random_state=0).fit(X)
+    codes = estimator.transform(X)
+
+    def broken(batch, rng):
+        raise KeyError("sensor")
+
+    with pytest.raises(KeyError, match="sensor"):
+        estimator.set_params(noise=broken).fit(X)
+    assert_array_equal(estimator.transform(X), codes)
