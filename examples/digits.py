@@ -2,6 +2,10 @@
 
 import argparse
 
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.model_selection import train_test_split
 
@@ -13,6 +17,33 @@ def parse_arguments(description):
     source.add_argument("--mnist", metavar="PATH", help="an npz file with Keras' MNIST arrays")
     source.add_argument("--download", action="store_true", help="let Keras download MNIST")
     return parser
+
+
+def load_scaled(arguments):
+    """The same with float32 images in [0, 1]."""
+    X_train, X_test, y_train, y_test = load(arguments)
+    return *(X.astype(np.float32) / 255 for X in (X_train, X_test)), y_train, y_test
+
+
+def error(X, target):
+    """Mean squared error per pixel."""
+    return float(np.mean((X - target) ** 2))
+
+
+def draw(rows, output, n_columns=10):
+    """Save a picture with a labelled row of images for each item of a dict."""
+    figure, axes = plt.subplots(
+        len(rows), n_columns, figsize=(n_columns, 1.25 * len(rows)), layout="constrained"
+    )
+    for row_axes, (label, images) in zip(axes, rows.items(), strict=True):
+        row_axes[0].set_title(label, loc="left", fontsize=10)
+        for axis, image in zip(row_axes, images, strict=False):
+            side = int(np.sqrt(len(image)))
+            axis.imshow(image.reshape(side, side), cmap="gray_r", vmin=0, vmax=1)
+            axis.set(xticks=[], yticks=[])
+            axis.spines[:].set_visible(False)
+    figure.savefig(output, dpi=100)
+    print(f"Picture: {output}")
 
 
 def load(arguments):

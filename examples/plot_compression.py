@@ -1,0 +1,60 @@
+"""Digits in a few bytes: error against size for codes of 2 to 64 components, of 8 bits each.
+
+A code is rounded to 256 steps between its extremes on the training digits, so that a component
+takes one byte; a digit is 784.
+"""
+
+import numpy as np
+from digits import error, load_scaled, parse_arguments, plt
+from sklearn.decomposition import PCA
+
+from skae import AutoencoderTransformer
+
+parser = parse_arguments(__doc__)
+parser.add_argument("--output", default="plot_compression.png", help="where the picture goes")
+arguments = parser.parse_args()
+X_train, X_test, _, _ = load_scaled(arguments)
+
+
+def from_bytes(estimator):
+    """Test digits from codes of one byte a component."""
+    codes = estimator.transform(X_train)
+    low, high = codes.min(axis=0), codes.max(axis=0)
+    step = np.where(high > low, high - low, 1) / 255
+    quantised = np.clip(np.round((estimator.transform(X_test) - low) / step), 0, 255)
+    return estimator.inverse_transform((quantised.astype(np.uint8) * step + low).astype(np.float32))
+
+
+# %%
+# The same sizes for each.
+sizes = (2, 4, 8, 16, 32, 64)
+methods = {
+    "PCA": lambda k: PCA(k, random_state=0),
+    "autoencoder": lambda k: AutoencoderTransformer(k, random_state=0),
+    "deep autoencoder": lambda k: AutoencoderTransformer(
+        k, hidden_layer_sizes=(128,), random_state=0
+    ),
+}
+curves = {}
+print(f"{'bytes':18}" + "".join(f"{size:9}" for size in sizes))
+for name, make in methods.items():
+    curves[name] = [error(from_bytes(make(k).fit(X_train)), X_test) for k in sizes]
+    print(f"{name:18}" + "".join(f"{value:9.4f}" for value in curves[name]))
+
+# %%
+# How many bytes of PCA a code of 16 bytes is worth.
+pca_bytes = np.interp(-curves["deep autoencoder"][3], -np.array(curves["PCA"]), sizes)
+print(f"16 bytes of the deep autoencoder are as good as {pca_bytes:.0f} of PCA.")
+figure, axis = plt.subplots(figsize=(6, 4), layout="constrained")
+for name, values in curves.items():
+    axis.plot(sizes, values, marker="o", markersize=4, linewidth=1.2)
+    axis.annotate(
+        name, (sizes[2], values[2]), xytext=(4, 4), textcoords="offset points", fontsize=9
+    )
+axis.set(xscale="log", yscale="log", xlabel="bytes per digit", ylabel="error per pixel")
+axis.set_xticks(sizes, sizes)
+axis.set_yticks([0.01, 0.02, 0.05], ["0.01", "0.02", "0.05"])
+axis.minorticks_off()
+axis.spines[["top", "right"]].set_visible(False)
+figure.savefig(arguments.output, dpi=120)
+print(f"Picture: {arguments.output}")

@@ -1,0 +1,50 @@
+"""Digits that nobody wrote: samples of a variational autoencoder, and a walk through its codes.
+
+A classifier that has learnt real digits says what the samples are: how sure it is, and how often
+each class comes up.
+"""
+
+import numpy as np
+from digits import draw, load_scaled, parse_arguments
+from sklearn.neural_network import MLPClassifier
+
+from skae import AutoencoderTransformer
+
+parser = parse_arguments(__doc__)
+parser.add_argument("--output", default="plot_generation.png", help="where the picture goes")
+arguments = parser.parse_args()
+X_train, X_test, y_train, y_test = load_scaled(arguments)
+
+# %%
+# `kl_weight` makes the code variational, and brings `sample`.
+autoencoder = AutoencoderTransformer(
+    16, hidden_layer_sizes=(512, 256), kl_weight=1.0, epochs=60, random_state=0
+).fit(X_train)
+samples = autoencoder.sample(2000, random_state=0)
+
+# %%
+# A straight line between the codes of two digits passes through digits.
+first, last = (autoencoder.transform(X_test[y_test == digit][:1]) for digit in (3, 8))
+walk = autoencoder.inverse_transform(first + np.linspace(0, 1, 10)[:, None] * (last - first))
+
+# %%
+# What a classifier makes of the samples.
+classifier = MLPClassifier((128,), early_stopping=True, random_state=0).fit(X_train, y_train)
+probabilities = classifier.predict_proba(samples)
+labels = probabilities.argmax(axis=1)
+counts = np.bincount(labels, minlength=10) / len(samples)
+print(f"classifier: {classifier.score(X_test, y_test):.3f} of the real test digits right")
+print(f"samples: mean confidence {probabilities.max(axis=1).mean():.2f}; by class")
+for digit, share in enumerate(counts):
+    print(f"  {digit} {share:6.1%} {'#' * round(200 * share)}")
+of_each = [samples[labels == digit][0] for digit in range(10) if counts[digit] > 0]
+real = [X_test[y_test == digit][0] for digit in range(10)]
+draw(
+    {
+        "real digits": real,
+        "samples, the first of each class": of_each,
+        "samples, as they come": samples,
+        "from a 3 to an 8 along a line": walk,
+    },
+    arguments.output,
+)
