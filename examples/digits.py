@@ -36,7 +36,8 @@ def draw(rows, output, n_columns=10):
         len(rows), n_columns, figsize=(n_columns, 1.25 * len(rows)), layout="constrained"
     )
     for row_axes, (label, images) in zip(axes, rows.items(), strict=True):
-        row_axes[0].set_title(label, loc="left", fontsize=10)
+        title = row_axes[0].set_title(label, loc="left", fontsize=10)
+        title.set_in_layout(False)  # or the first column would be as wide as its title
         for axis, image in zip(row_axes, images, strict=False):
             side = int(np.sqrt(len(image)))
             axis.imshow(image.reshape(side, side), cmap="gray_r", vmin=0, vmax=1)

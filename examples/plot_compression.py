@@ -46,10 +46,10 @@ for name, make in methods.items():
 pca_bytes = np.interp(-curves["deep autoencoder"][3], -np.array(curves["PCA"]), sizes)
 print(f"16 bytes of the deep autoencoder are as good as {pca_bytes:.0f} of PCA.")
 figure, axis = plt.subplots(figsize=(6, 4), layout="constrained")
-for name, values in curves.items():
+for place, (name, values) in zip((4, 3, 1), curves.items(), strict=True):
     axis.plot(sizes, values, marker="o", markersize=4, linewidth=1.2)
     axis.annotate(
-        name, (sizes[2], values[2]), xytext=(4, 4), textcoords="offset points", fontsize=9
+        name, (sizes[place], values[place]), xytext=(5, 5), textcoords="offset points", fontsize=9
     )
 axis.set(xscale="log", yscale="log", xlabel="bytes per digit", ylabel="error per pixel")
 axis.set_xticks(sizes, sizes)

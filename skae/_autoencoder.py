@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skae import _inference
 from skae._fitting import fit
-from skae._parameters import CONSTRAINTS, check_range
+from skae._parameters import CONSTRAINTS, check_range, warn_of_scales
 from skae._resolve import resolve
 from skae._rows import Rows
 from skae._scikit_learn import _check_sample_weight, _fit_context, in_container
@@ -516,6 +516,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         for name, checked in (("X", rows), ("X_val", held)):
             if checked is not None:
                 check_range(self.loss, checked, name)
+        warn_of_scales(rows)
         previous = [array.astype(spec.dtype) for array in self.weights_] if warm else None
         result = fit(spec, settings, rows, held, previous, self._seed())
         self.network_ = result.spec.to_dict()

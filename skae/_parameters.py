@@ -1,7 +1,10 @@
 """What each parameter of the estimator may be: a table for one at a time, code for pairs."""
 
 import json
+import warnings
 from numbers import Integral, Real
+
+import numpy as np
 
 from skae._activations import ACTIVATIONS
 from skae._losses import NAMES, describe
@@ -23,6 +26,10 @@ OPTIMIZERS = {
     "rmsprop",
     "sgd",
 }
+
+# Ratios of scales within a table from which on a fit cannot go well.
+SWAMPING = 1e5  # of a column's standard deviation to the median
+FAR_FROM_ZERO = 1e4  # of a mean to the largest standard deviation, in float32
 
 CONSTRAINTS = {
     "n_components": [Interval(Integral, 1, None, closed="left")],
@@ -92,4 +99,58 @@ def check_range(loss, X: Rows, name="X") -> None:
             f"loss={loss!r} needs {name} in the range [{low:g}, {high:g}]. Got values from "
             f"{X.X.min():.6g} to {X.X.max():.6g} instead. Scale {name}, with "
             "sklearn.preprocessing.MinMaxScaler for example, or use loss='mse'."
+        )
+
+
+def warn_of_scales(X: Rows) -> None:
+    """Warn of columns whose variance, or whose distance from zero, leaves the others no chance.
+
+    A sample of the rows is enough for that, and one pass over it: deviations are from the first
+    row, so those of a constant column are exactly zero.
+    """
+    rows = X.sample(min(10_000, max(100, 2_000_000 // X.n_features)), 0)
+    first, weight = None, 0.0
+    sums, squares = np.zeros(rows.n_features), np.zeros(rows.n_features)
+    with np.errstate(over="ignore", invalid="ignore"):
+        for block, weights in rows.blocks():
+            block = block.astype(np.float64)
+            if first is None:
+                first = block[0].copy()
+            block -= first
+            shares = np.ones(len(block)) if weights is None else weights.astype(np.float64)
+            sums += shares @ block
+            squares += shares @ np.square(block, out=block)
+            weight += shares.sum()
+        mean = first + sums / weight
+        deviation = np.sqrt(np.maximum(squares / weight - (sums / weight) ** 2, 0))
+    deviation[~np.isfinite(deviation)] = 0  # squares that overflow: nothing is said of those
+    varies = deviation > 0
+    if not varies.any():
+        return
+    # What varies by rounding alone counts as constant here: there may be many such columns.
+    noise = 4 * np.finfo(rows.dtype).eps * np.abs(mean)
+    spread = np.where(deviation > noise, deviation, 0)
+    median = np.median(spread[spread > 0]) if spread.any() else np.inf
+    wide = np.flatnonzero(spread >= SWAMPING * median)
+    wide = wide[np.argsort(-spread[wide], kind="stable")]
+    if len(wide):
+        named = ", ".join(f"{i} ({deviation[i]:.3g})" for i in wide[:3])
+        more = f" and {len(wide) - 3} more" if len(wide) > 3 else ""
+        warnings.warn(
+            "Some columns of X vary so much that the others will not be encoded: they make up "
+            f"nearly all of the squared error. Columns (standard deviations): {named}{more}, "
+            f"against a median of {median:.3g}. Scale X with sklearn.preprocessing.StandardScaler "
+            "or RobustScaler, or take the logarithm of these columns.",
+            UserWarning,
+            stacklevel=2,
+        )
+    offset, largest = np.abs(mean[varies]).max(), deviation[varies].max()
+    if rows.dtype == np.float32 and offset > FAR_FROM_ZERO * largest:
+        warnings.warn(
+            f"X is far from zero for float32: the largest mean of a column is {offset:.3g}, the "
+            f"largest standard deviation {largest:.3g}. Rounding will spoil the reconstruction. "
+            "Subtract the mean first, with sklearn.preprocessing.StandardScaler for example, or "
+            "pass X as float64.",
+            UserWarning,
+            stacklevel=2,
         )

@@ -4,15 +4,19 @@ import os
 import re
 import signal
 import threading
+import warnings
 
 import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_array_equal
-from sklearn.datasets import load_digits
+from scipy import sparse
+from sklearn.datasets import load_diabetes, load_digits, load_iris
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
 from skae import AutoencoderTransformer
+from skae._parameters import warn_of_scales
+from skae._rows import Rows
 
 X = (load_digits().data[:200] / 16).astype(np.float32)
 NAN, INFINITE = X.copy(), X.copy()
@@ -163,6 +167,88 @@ def test_divergence_says_what_to_do_and_keeps_the_fit():
     with pytest.raises(ValueError, match=r"diverged. Got learning_rate=1000000.0 .* or scale X"):
         estimator.set_params(learning_rate=1e6).fit(X)
     assert state(estimator.set_params(learning_rate=1e-3)) == before
+
+
+NORMAL = np.random.default_rng(0).normal(size=(200, 8))
+SWAMPED = NORMAL * [1, 1, 1e6, 1, 1, 1, 1, 1]
+SWAMPED_BY_THREE = NORMAL * [2e6, 1, 1, 4e6, 1, 1, 1, 8e6]
+FAR = (NORMAL + 1e6).astype(np.float32)
+SWAMPS = r"Columns \(standard deviations\): 2 \(9.*e\+05\), against a median of .*StandardScaler"
+IS_FAR = "far from zero for float32: the largest mean of a column is 1e.06.*StandardScaler.*float64"
+
+
+SPOILING = {
+    "one column": (SWAMPED, None, SWAMPS),
+    "sparse": (sparse.csr_array(SWAMPED.astype(np.float32)), None, SWAMPS),
+    "weighted": (SWAMPED, NORMAL[:, 0] ** 2, SWAMPS),
+    "sampled": (np.repeat(SWAMPED, 100, axis=0), None, SWAMPS),
+    "beside constants": (
+        np.hstack([np.zeros((200, 20)), SWAMPED[:, 2:]]),
+        None,
+        r"20 \(9.*e\+05\), against",
+    ),
+    "three columns": (SWAMPED_BY_THREE, None, r": 7 \(.*\), 3 \(.*\), 0 \(.*\), against"),
+    "four columns": (
+        np.hstack([SWAMPED_BY_THREE, SWAMPED]),
+        None,
+        r": 7 \(.*\), 3 \(.*\), 0 \(.*\) and 1 more, against",
+    ),
+    "far": (FAR, None, IS_FAR),
+    "far below": (-FAR, None, IS_FAR),
+    "far, sparse, weighted": (sparse.csr_array(FAR), NORMAL[:, 0] ** 2, IS_FAR),
+}
+
+
+@pytest.mark.parametrize(("data", "weights", "message"), SPOILING.values(), ids=SPOILING)
+def test_scales_that_spoil_a_fit_warn(data, weights, message):
+    with pytest.warns(UserWarning, match=message) as caught:
+        warn_of_scales(Rows(data, weights))
+    assert len(caught) == 1
+
+
+@pytest.mark.parametrize(
+    ("data", "message"), [(SWAMPED, SWAMPS), (FAR, IS_FAR)], ids=["swamped", "far"]
+)
+def test_fit_warns_of_scales(data, message):
+    with pytest.warns(UserWarning, match=message):
+        AutoencoderTransformer(2, random_state=0).fit(data)
+
+
+CONSTANT = np.full((50, 4), 0.1)
+HARMLESS = {
+    "digits": load_digits().data,
+    "digits, float32": load_digits().data.astype(np.float32),
+    "digits, sparse": sparse.csr_array(load_digits().data),
+    "iris": load_iris().data,
+    "iris, float32": load_iris().data.astype(np.float32),
+    "diabetes": load_diabetes(scaled=False).data,
+    "one row": NORMAL[:1],
+    "constant": CONSTANT,
+    "constant and far": CONSTANT.astype(np.float32) * 1e9,
+    "far columns are constant": np.hstack([1e9 * np.ones((200, 2)), NORMAL]).astype(np.float32),
+    "all but one constant": np.hstack([np.zeros((200, 9)), 1e9 * NORMAL[:, :1]]),
+    "constant but for rounding": np.hstack([NORMAL[:, :3], 0.1 + 2.0**-56 * (NORMAL[:, 3:] > 0)]),
+    "half of them wide": NORMAL * ([1] * 4 + [1e9] * 4),
+    "far, float64": NORMAL + 1e6,
+    "near, float32": (NORMAL + 1e3).astype(np.float32),
+    "squares underflow": NORMAL * 1e-300,
+    "squares overflow": NORMAL * 1e160,
+    "sums of squares overflow": NORMAL * 1e300,
+}
+
+
+@pytest.mark.parametrize("data", HARMLESS.values(), ids=HARMLESS)
+def test_other_scales_do_not_warn(data):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warn_of_scales(Rows(data))
+
+
+def test_fit_does_not_warn_of_digits_iris_or_constant_columns():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for data in (X, load_iris().data, np.hstack([1e9 * np.ones((200, 2)), NORMAL])):
+            AutoencoderTransformer(2, epochs=2, random_state=0).fit(data)
 
 
 def test_training_that_never_helps_warns():

@@ -1,0 +1,71 @@
+"""Reconstruction of unseen rows is never worse than PCA's, in small.
+
+`benchmarks/quality.py` does the same on more data sets, scalings and seeds.
+"""
+
+import numpy as np
+from sklearn.datasets import load_diabetes, load_digits, load_iris, load_wine
+from sklearn.decomposition import PCA
+from sklearn.model_selection import train_test_split
+from sklearn.preprocessing import MinMaxScaler, StandardScaler
+
+from skae import AutoencoderTransformer
+
+DATA = {
+    "iris": load_iris().data,
+    "wine": load_wine().data,
+    "diabetes": load_diabetes(scaled=False).data,
+    "digits": load_digits().data[:600],
+}
+SCALERS = {"standardised": StandardScaler, "min-max": MinMaxScaler}
+CASES = [
+    (name, scaling, k)
+    for name, X in DATA.items()
+    for scaling in SCALERS
+    for k in (2, 8)
+    if k < X.shape[1]
+]
+
+
+def error(estimator, train, test):
+    estimator.fit(train)
+    return np.mean((estimator.inverse_transform(estimator.transform(test)) - test) ** 2)
+
+
+def ratio(name, scaling, k, **settings):
+    """Error on unseen rows, relative to PCA's; 1 where both are next to nothing."""
+    train, test = train_test_split(DATA[name], test_size=0.3, random_state=0)
+    scaler = SCALERS[scaling]().fit(train)
+    train, test = scaler.transform(train), scaler.transform(test)
+    ours = error(AutoencoderTransformer(k, random_state=0, **settings), train, test)
+    theirs = error(PCA(k, random_state=0), train, test)
+    return 1.0 if max(ours, theirs) < 1e-4 * test.var(axis=0).mean() else ours / theirs
+
+
+def geometric_mean(ratios):
+    return np.exp(np.log(list(ratios)).mean())
+
+
+def test_the_default_network_is_never_worse_than_pca():
+    ratios = {case: ratio(*case) for case in CASES}
+    assert {case: value for case, value in ratios.items() if value > 1.02} == {}
+    assert geometric_mean(ratios.values()) <= 1.0
+
+
+def test_a_deep_network_is_never_worse_than_pca_and_often_better():
+    cases = [("wine", "standardised", 2), ("diabetes", "min-max", 2), ("digits", "min-max", 8)]
+    ratios = {case: ratio(*case, hidden_layer_sizes=(128,)) for case in cases}
+    assert {case: value for case, value in ratios.items() if value > 1.03} == {}
+    assert geometric_mean(ratios.values()) <= 0.8
+
+
+def test_the_limit_can_fail():
+    """Training from random weights by the usual settings is much worse than PCA."""
+    usual = {
+        "init": "glorot_uniform",
+        "learning_rate": 1e-3,
+        "epochs": 50,
+        "batch_size": 256,
+        "early_stopping": False,
+    }
+    assert ratio("iris", "standardised", 2, **usual) > 1.2
