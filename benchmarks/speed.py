@@ -120,6 +120,25 @@ def one_epoch(X):
     compare("the same; its products and gather in NumPy", ours, products, "<= 1.4")
 
 
+def variants(X):
+    """A training step of each variant beside the plain one of the same layers."""
+    settings = {**PLAIN, "hidden_layer_sizes": (128,), "code_activation": "linear"}
+
+    def epochs(n, parameters):
+        return lambda: AutoencoderTransformer(32, epochs=n, **settings, **parameters).fit(X)
+
+    for label, parameters, goal in (
+        ("sparse", {"sparsity": 1e-3}, "<= 1.5"),
+        ("variational", {"kl_weight": 1.0}, "<= 1.5"),
+        ("masking", {"noise": 0.3}, "<= 2"),
+        ("Gaussian noise", {"noise": ("gaussian", 0.2)}, "<= 3"),
+    ):
+        sides = [epochs(n, given) for given in (parameters, {}) for n in (1, 3)]
+        one, three, plain_one, plain_three = medians(*sides, repeats=5)
+        ours, theirs = (three - one) / 2, (plain_three - plain_one) / 2
+        compare(f"one epoch, {label}; the plain network of the same layers", ours, theirs, goal)
+
+
 def small_fits():
     X = (load_digits().data / 16).astype(np.float32)
     settings = {**PLAIN, "epochs": 50}
@@ -282,6 +301,7 @@ def main():
     if not arguments.quick:
         whole_fit(X, X_test, 50, "float64")
     one_epoch(X)
+    variants(X)
     small_fits()
     transforms(X)
     processes()

@@ -25,7 +25,7 @@ VARIANTS = {
     "denoising": {"hidden_layer_sizes": (128,), "noise": 0.3},
     "sparse": {"sparsity": 1e-4},
     "variational": {"hidden_layer_sizes": (128,), "kl_weight": 0.1},
-    "convolutional": {"image_shape": (28, 28), "hidden_layer_sizes": (8, 16), "epochs": 5},
+    "convolutional": {"image_shape": (28, 28), "hidden_layer_sizes": (8, 16), "epochs": 3},
 }
 
 
