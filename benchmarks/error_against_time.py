@@ -54,7 +54,9 @@ def keras_curve(X, X_test, epochs):
 
 
 def mlp_curve(X, X_test, epochs):
-    regressor = MLPRegressor((32,), batch_size=256, max_iter=1, warm_start=True, random_state=0)
+    regressor = MLPRegressor(
+        hidden_layer_sizes=(32,), batch_size=256, max_iter=1, warm_start=True, random_state=0
+    )
     curve, total = [], 0.0
     for _ in range(epochs):
         total += once(lambda: regressor.fit(X, X))[0]
@@ -86,7 +88,7 @@ def main():
     for name, curve in curves.items():
         seconds, errors = zip(*curve, strict=True)
         print(f"{name}: error {errors[-1]:.5f} after {seconds[-1]:.1f} s")
-        style = {"marker": "o", "markersize": 4} if len(curve) < 6 else {}
+        style = {"marker": "o", "linestyle": ""} if len(curve) < 6 else {}  # runs of their own
         (line,) = axis.plot(seconds, errors, linewidth=1.3, **style)
         axis.annotate(
             name,

@@ -87,7 +87,9 @@ def with_encdr(X, epochs):
 
 
 def with_mlp(X, epochs):
-    model = MLPRegressor((32,), batch_size=256, max_iter=epochs, n_iter_no_change=epochs)
+    model = MLPRegressor(
+        hidden_layer_sizes=(32,), batch_size=256, max_iter=epochs, n_iter_no_change=epochs
+    )
     return (lambda: model.fit(X, X)), model.predict
 
 
