@@ -26,13 +26,13 @@ def from_bytes(estimator):
 
 
 # %%
-# The same sizes for each.
+# The same sizes for each. That the output is a sigmoid need not be found out each time.
 sizes = (2, 4, 8, 16, 32, 64)
 methods = {
     "PCA": lambda k: PCA(k, random_state=0),
     "autoencoder": lambda k: AutoencoderTransformer(k, random_state=0),
     "deep autoencoder": lambda k: AutoencoderTransformer(
-        k, hidden_layer_sizes=(128,), random_state=0
+        k, hidden_layer_sizes=(128,), output_activation="sigmoid", random_state=0
     ),
 }
 curves = {}

@@ -19,12 +19,14 @@ parser.add_argument("--output", default="plot_representation.png", help="where t
 arguments = parser.parse_args()
 X_train, X_test, y_train, y_test = load_scaled(arguments)
 
+# To say what the output is saves the deep ones from finding out.
+DEEP = {"hidden_layer_sizes": (128,), "output_activation": "sigmoid"}
 VARIANTS = {
     "plain": {},
-    "deep": {"hidden_layer_sizes": (128,)},
-    "denoising": {"hidden_layer_sizes": (128,), "noise": 0.3},
+    "deep": DEEP,
+    "denoising": {**DEEP, "noise": 0.3},
     "sparse": {"sparsity": 1e-4},
-    "variational": {"hidden_layer_sizes": (128,), "kl_weight": 0.1},
+    "variational": {**DEEP, "kl_weight": 0.1},
     "convolutional": {"image_shape": (28, 28), "hidden_layer_sizes": (8, 16), "epochs": 3},
 }
 
