@@ -134,7 +134,7 @@ def variants(X):
         ("Gaussian noise", {"noise": ("gaussian", 0.2)}, "<= 3"),
     ):
         sides = [epochs(n, given) for given in (parameters, {}) for n in (1, 3)]
-        one, three, plain_one, plain_three = medians(*sides, repeats=5)
+        one, three, plain_one, plain_three = medians(*sides, repeats=3)
         ours, theirs = (three - one) / 2, (plain_three - plain_one) / 2
         compare(f"one epoch, {label}; the plain network of the same layers", ours, theirs, goal)
 
