@@ -35,10 +35,18 @@ def run(code, *arguments, **environment):
     return done.stdout
 
 
-@pytest.fixture(scope="module", params=[(), (16,)], ids=["shallow", "deep"])
+DENSE = {
+    "shallow": {},
+    "deep": {"hidden_layer_sizes": (16,)},
+    "denoising and sparse": {"noise": 0.3, "sparsity": 1e-3},
+    "deep variational": {"hidden_layer_sizes": (16,), "kl_weight": 1.0},
+}
+
+
+@pytest.fixture(scope="module", params=DENSE.values(), ids=DENSE)
 def pickled(request, tmp_path_factory):
     estimator = AutoencoderTransformer(
-        4, hidden_layer_sizes=request.param, epochs=3, early_stopping=False, random_state=0
+        4, epochs=3, early_stopping=False, random_state=0, **request.param
     ).fit(X)
     path = tmp_path_factory.mktemp("pickle") / "estimator.pickle"
     path.write_bytes(pickle.dumps(estimator))
@@ -56,6 +64,8 @@ def test_nothing_but_training_imports_tensorflow(pickled):
         repr(estimator), estimator._repr_html_(), dir(estimator)
         X = np.linspace(0, 1, 128, dtype=np.float32).reshape(2, 64)
         codes = estimator.transform(X)
+        if hasattr(estimator, "sample"):
+            estimator.sample(2)
         estimator.inverse_transform(codes), estimator.reconstruct(X), estimator.score(X)
         skae.AutoencoderTransformer(2).fit(np.random.default_rng(0).normal(size=(50, 5)))
         heavy = {"tensorflow", "keras", "skae._keras", "matplotlib"} & set(sys.modules)
