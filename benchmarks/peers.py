@@ -1,35 +1,37 @@
 """An autoencoder of 32 components by each library that a user could pick, as a Markdown table.
 
     pip install "skae[benchmarks]"
-    python benchmarks/peers.py --epochs 5                      # on 5,000 digits
-    python benchmarks/peers.py --epochs 50 --mnist mnist.npz
+    python benchmarks/peers.py --quick                           # 5 epochs of 5,000 digits
+    python benchmarks/peers.py --mnist mnist.npz --epochs 50
 
 Every peer trains Dense(32, relu), Dense(784, sigmoid) by Adam in batches of 256 for that many
-epochs; skae is the default estimator. What is not installed is named as such. Imports are left out.
+epochs, except where its table says otherwise: skae is the default estimator, which chooses its
+epochs itself, and PCA has none. MLPRegressor's output and encdr's code are linear, as neither can
+be told otherwise. Imports are left out, compilation is counted.
 """
 
 import argparse
+import concurrent.futures
+import multiprocessing
 import warnings
 
 import numpy as np
-from sklearn.decomposition import PCA
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.neural_network import MLPRegressor
-from speed import error, load, once
-
-from skae import AutoencoderTransformer
+from data import load
 
 
-def with_skae(X, epochs):
-    import skae._keras.training  # noqa: F401
+def skae(X, epochs):
+    import skae._keras.training  # noqa: F401 (fit would import it)
+    from skae import AutoencoderTransformer
 
     estimator = AutoencoderTransformer(random_state=0)
     return (lambda: estimator.fit(X)), estimator.reconstruct
 
 
-def with_keras(X, epochs):
+def plain_keras(X, epochs):
+    import keras
     import plain_keras
 
+    keras.utils.set_random_seed(0)
     model = plain_keras.build(X.shape[1], 32)
     return (
         lambda: plain_keras.fit(model, X, epochs=epochs),
@@ -37,20 +39,25 @@ def with_keras(X, epochs):
     )
 
 
-def with_scikeras(X, epochs):
+def scikeras(X, epochs):
     import plain_keras
     from scikeras.wrappers import KerasRegressor
 
     model = KerasRegressor(
-        lambda: plain_keras.build(X.shape[1], 32), epochs=epochs, batch_size=256, verbose=0
+        lambda: plain_keras.build(X.shape[1], 32),
+        epochs=epochs,
+        batch_size=256,
+        random_state=0,
+        verbose=0,
     )
     return (lambda: model.fit(X, X)), model.predict
 
 
-def with_skorch(X, epochs):
+def skorch(X, epochs):
     import torch
     from skorch import NeuralNetRegressor
 
+    torch.manual_seed(0)
     module = torch.nn.Sequential(
         torch.nn.Linear(X.shape[1], 32),
         torch.nn.ReLU(),
@@ -70,9 +77,11 @@ def with_skorch(X, epochs):
     return (lambda: net.fit(X, X)), net.predict
 
 
-def with_encdr(X, epochs):
+def encdr(X, epochs):
     from encdr import ENCDR
 
+    # Its table of layers would end up in ours.
+    quiet = {"enable_progress_bar": False, "enable_model_summary": False, "logger": False}
     model = ENCDR(
         hidden_dims=[],
         latent_dim=32,
@@ -81,54 +90,83 @@ def with_encdr(X, epochs):
         validation_split=0.0,
         standardize=False,
         random_state=0,
-        trainer_kwargs={"enable_progress_bar": False, "logger": False},
+        trainer_kwargs={**quiet, "enable_checkpointing": False},
     )
     return (lambda: model.fit(X)), lambda X: model.inverse_transform(model.transform(X))
 
 
-def with_mlp(X, epochs):
+def mlp_regressor(X, epochs):
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.neural_network import MLPRegressor
+
+    warnings.simplefilter("ignore", ConvergenceWarning)
     model = MLPRegressor(
-        hidden_layer_sizes=(32,), batch_size=256, max_iter=epochs, n_iter_no_change=epochs
+        hidden_layer_sizes=(32,),
+        batch_size=256,
+        max_iter=epochs,
+        n_iter_no_change=epochs,
+        random_state=0,
     )
     return (lambda: model.fit(X, X)), model.predict
 
 
-def with_pca(X, epochs):
+def pca(X, epochs):
+    from sklearn.decomposition import PCA
+
     model = PCA(32, random_state=0)
     return (lambda: model.fit(X)), lambda X: model.inverse_transform(model.transform(X))
 
 
 PEERS = {
-    "skae": with_skae,
-    "plain Keras": with_keras,
-    "scikeras": with_scikeras,
-    "skorch": with_skorch,
-    "encdr": with_encdr,
-    "scikit-learn MLPRegressor": with_mlp,
-    "scikit-learn PCA": with_pca,
+    "skae": skae,
+    "plain Keras": plain_keras,
+    "scikeras": scikeras,
+    "skorch (torch)": skorch,
+    "encdr (torch)": encdr,
+    "scikit-learn `MLPRegressor`": mlp_regressor,
+    "scikit-learn `PCA`": pca,
 }
+
+
+def measure(make, path, epochs):
+    """Seconds to fit and test error, or None without the library."""
+    from speed import error, once
+
+    X, X_test = load(path)
+    try:
+        fit, reconstruct = make(X, epochs)
+    except ModuleNotFoundError:
+        return None
+    seconds, _ = once(fit)
+    return seconds, error(np.asarray(reconstruct(X_test)), X_test)
+
+
+def in_own_process(*arguments):
+    """Measure where no other peer has run: torch crashes once TensorFlow has trained."""
+    spawn = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(1, mp_context=spawn) as pool:
+        return pool.submit(measure, *arguments).result()
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--mnist", metavar="PATH", help="an npz file with Keras' MNIST arrays")
-    parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--quick", action="store_true", help="5,000 digits and 5 epochs")
+    parser.add_argument("--epochs", type=int, help="default: 50, or 5 with --quick")
     arguments = parser.parse_args()
-    warnings.simplefilter("ignore", ConvergenceWarning)
-    X, X_test = load(arguments.mnist)
-    print(f"{len(X):,} digits, {arguments.epochs} epochs\n")
-    print("| library | time to fit | of skae's | test error |\n|---|---|---|---|")
+    path = None if arguments.quick else arguments.mnist
+    epochs = arguments.epochs or (5 if arguments.quick else 50)
+    print(f"{len(load(path)[0]):,} digits, {epochs} epochs\n")
+    print("| library | time to fit | test error | time of skae's |\n|---|---|---|---|", flush=True)
     ours = None
     for name, make in PEERS.items():
-        try:
-            fit, reconstruct = make(X, arguments.epochs)
-        except ImportError as missing:
-            print(f"| {name} | not installed: {missing.name} | | |", flush=True)
+        measured = in_own_process(make, path, epochs)
+        if measured is None:
+            print(f'| {name} | not installed: `pip install "skae[benchmarks]"` | | |', flush=True)
             continue
-        seconds, _ = once(fit)
-        ours = ours or seconds
-        ending = error(np.asarray(reconstruct(X_test)), X_test)
-        print(f"| {name} | {seconds:.2f} s | {seconds / ours:.2f} | {ending:.5f} |", flush=True)
+        seconds, ending = measured
+        ours = ours or seconds  # skae comes first
+        print(f"| {name} | {seconds:.2f} s | {ending:.5f} | {seconds / ours:.2f} |", flush=True)
 
 
 if __name__ == "__main__":

