@@ -5,9 +5,9 @@
     python benchmarks/peers.py --mnist mnist.npz --epochs 50
 
 Every peer trains Dense(32, relu), Dense(784, sigmoid) by Adam in batches of 256 for that many
-epochs, except where its table says otherwise: skae is the default estimator, which chooses its
-epochs itself, and PCA has none. MLPRegressor's output and encdr's code are linear, as neither can
-be told otherwise. Imports are left out, compilation is counted.
+epochs. Exceptions are skae, the default estimator, which chooses its epochs itself; PCA, which has
+none; MLPRegressor, whose output is linear; and encdr, which is linear without hidden layers.
+Imports are left out, compilation is counted.
 """
 
 import argparse
