@@ -1,8 +1,9 @@
 """The parts in other networks: the encoder in front of a classifier, the decoder in a GAN.
 
 `to_keras()` gives Keras models with the fitted weights. Here the encoder is the front of a
-classifier that is fine-tuned end to end with 100 labels, where it gains a little, and the decoder
-is the generator that a small generative adversarial network starts from.
+classifier that is fine-tuned end to end with 100 labels, which on 1,000 test digits is no better
+than the same layers from random weights, and the decoder is the generator that a small generative
+adversarial network starts from.
 """
 
 import keras
