@@ -281,9 +281,11 @@ def _start(spec, settings, rows, seed, *, all_rows=False):
 
 def _run(spec, settings, split, seed, *, previous=None, n_steps=None, n_epochs=None):
     """Train on a split; `n_steps` overrides the budget, `n_epochs` cuts it short."""
-    # Only here: importing this module imports TensorFlow.
+    # Only here: importing these modules imports TensorFlow.
+    from skae._keras import refuse_fork
     from skae._keras.training import Recipe, compiled, train
 
+    refuse_fork()
     deep = bool(spec.hidden_layer_sizes) or not spec.dense
     plan = schedule(settings, len(split.training), deep=deep, n_steps=n_steps)
     if split.validation is None and not settings.verbose:

@@ -193,19 +193,28 @@ def test_a_forked_child_transforms_and_refuses_to_train():
         X = np.random.default_rng(0).uniform(size=(100, 8))
         estimator = AutoencoderTransformer(2, epochs=2, random_state=0).fit(X)
         codes = estimator.transform(X)
+        images = AutoencoderTransformer(2, epochs=1, image_shape=(2, 4), hidden_layer_sizes=2)
+        images.fit(X)
         read, write = os.pipe()
         if os.fork() == 0:
-            try:
-                message = str(np.array_equal(estimator.transform(X), codes))
-                estimator.fit(X)
-            except RuntimeError as error:
-                message += f" {error}"
+            message = str(np.array_equal(estimator.transform(X), codes))
+            for refused in (
+                estimator.fit,
+                estimator.set_params(loss="mae").fit,
+                estimator.set_params(loss="mse", sparsity=1e-3).fit,
+                images.transform,
+            ):
+                try:
+                    refused(X)
+                except RuntimeError as error:
+                    message += f" {error}"
             os.write(write, message.encode())
             os._exit(0)
         os.wait()
         print(os.read(read, 10_000).decode())
         """
     )
+    assert out.count("This process was forked from one in which TensorFlow had started") == 4
     assert out.startswith("True This process was forked from one in which TensorFlow had started")
     assert "'spawn'" in out
 

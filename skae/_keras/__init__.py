@@ -45,3 +45,17 @@ if keras.backend.backend() != "tensorflow":
         f"{keras.backend.backend()!r} instead. Set KERAS_BACKEND=tensorflow before the first "
         "import of keras; transform and inverse_transform of fitted estimators work without it."
     )
+
+_pid = os.getpid()
+
+
+def refuse_fork() -> None:
+    """Raise in a child that was forked after TensorFlow had started: it would hang there."""
+    if os.getpid() != _pid:
+        raise RuntimeError(
+            "This process was forked from one in which TensorFlow had started, and TensorFlow "
+            "hangs in such a child. Do this in the parent, or start the child with "
+            "multiprocessing's 'spawn' or 'forkserver' method, or with joblib's 'loky' backend. "
+            "transform and inverse_transform work here for networks of dense layers, which need "
+            "no TensorFlow."
+        )

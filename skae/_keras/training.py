@@ -9,7 +9,6 @@ XLA program, since compiling the steps alone leaves a launch per step to pay for
 
 import collections
 import json
-import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
@@ -27,7 +26,6 @@ SHARD_STEPS = 64
 # A program that is dropped is not given back by TensorFlow (about 5 MB), so the bound is generous.
 MAX_PROGRAMS = 32
 
-_pid = os.getpid()
 _programs: collections.OrderedDict = collections.OrderedDict()
 _programs_lock = threading.Lock()
 
@@ -45,13 +43,6 @@ class Recipe(NamedTuple):
 
 def compiled(spec: NetworkSpec, recipe: Recipe, n_rows: int) -> "_Program":
     """The program for such rows, compiled now if no earlier fit has."""
-    if os.getpid() != _pid:
-        raise RuntimeError(
-            "This process was forked from one in which TensorFlow had started, and TensorFlow "
-            "hangs when it trains in such a child. Train in the parent, or start the child with "
-            "multiprocessing's 'spawn' or 'forkserver' method, or with joblib's 'loky' backend. "
-            "transform and inverse_transform of a fitted estimator work here."
-        )
     size = _padded(recipe.batch_size, n_rows)
     return _program(spec, recipe.loss, recipe.optimizer, size, recipe.corrupted)
 
