@@ -517,7 +517,9 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
             if checked is not None:
                 check_range(self.loss, checked, name)
         warn_of_scales(rows)
-        previous = [array.astype(spec.dtype) for array in self.weights_] if warm else None
+        previous = self.weights_ if warm else None
+        if warm and spec.network is None:  # else they are the user's, seeds of layers among them
+            previous = [array.astype(spec.dtype) for array in previous]
         result = fit(spec, settings, rows, held, previous, self._seed())
         self.network_ = result.spec.to_dict()
         self.weights_ = result.weights

@@ -106,8 +106,12 @@ def _unchanged(wanted, fitted):
     """The fitted network, if the parameters still describe it."""
     if wanted["output_activation"] == "auto":
         wanted["output_activation"] = fitted["output_activation"]
-    # Rows of another precision are welcome.
-    different = [n for n in wanted if n != "dtype" and fitted.get(n, wanted[n]) != wanted[n]]
+    fitted = NetworkSpec(**fitted).to_dict()
+    # Rows of another precision are welcome, and so are other weights of the penalties.
+    same = {"dtype": wanted["dtype"], "sparsity": wanted["sparsity"]}
+    if fitted["kl_weight"] and wanted["kl_weight"]:
+        same["kl_weight"] = wanted["kl_weight"]
+    different = [name for name, value in {**fitted, **same}.items() if value != wanted[name]]
     if different:
         names = ", ".join("init" if name == "shortcut" else name for name in different)
         raise ValueError(

@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 
 
 @dataclass(frozen=True)
@@ -97,4 +97,5 @@ class NetworkSpec:
     def to_dict(self) -> dict:
         """Plain dicts and tuples, which an estimator can keep: our own class inside it would be
         one more type that skops has to be told to trust."""
-        return asdict(self)
+        # Not dataclasses.asdict, which copies: a copy of the user's `network` is another network.
+        return {field.name: getattr(self, field.name) for field in fields(self)}

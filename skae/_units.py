@@ -37,7 +37,7 @@ class Units(NamedTuple):
     def fold(self, spec: NetworkSpec, weights) -> list[np.ndarray]:
         """Weights for rows as they are from weights for rows in these units."""
         if self.scale == 1 and not self.mean.any():
-            return [array.astype(spec.dtype, copy=False) for array in weights]
+            return list(weights)
         arrays = [np.asarray(array, np.float64) for array in weights]
         code, mean, scale = spec.n_encoder_arrays, self.mean, self.scale
         out = code - 2 - spec.shortcut  # kernel of the encoder's last layer

@@ -31,7 +31,7 @@ def run(spec, weights, half: str, X) -> np.ndarray:
             batch = np.zeros((BATCH, rows.shape[1]), spec.dtype)
             batch[: len(rows)] = rows
             outputs.append(halves[half](tf.constant(batch)).numpy()[: len(rows)])
-    return np.concatenate(outputs)
+    return np.concatenate(outputs).astype(spec.dtype, copy=False)
 
 
 def objective(spec, loss, weights, X, clean, rng) -> np.ndarray:

@@ -184,6 +184,8 @@ class _Program:
         variables = model.trainable_variables
         with tf.GradientTape() as tape:
             row_loss = self._loss(target, model(inputs, training=True)) + sum(model.losses)
+            # Layers of a custom network may compute in another precision than the rows have.
+            row_loss = tf.cast(row_loss, sample_weight.dtype)
             # Divided by the sum of weights, not by the number of rows as Keras does by default:
             # a weight of 2 is then the same as two copies, and padding weighs nothing.
             loss = tf.reduce_sum(row_loss * sample_weight) / tf.reduce_sum(sample_weight)
