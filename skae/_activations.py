@@ -89,6 +89,3 @@ ACTIVATIONS = {
 
 # Activations that are linear above zero, and how steep.
 SLOPE_ABOVE_ZERO = {"elu": 1.0, "leaky_relu": 1.0, "relu": 1.0, "selu": SELU_SCALE}
-
-# f(a x) = a f(x) for a > 0: behind one of these the code has no unit of its own.
-HOMOGENEOUS = frozenset({"linear", "relu", "leaky_relu"})

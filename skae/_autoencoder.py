@@ -511,7 +511,6 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
                 )
         rows = Rows(X, sample_weight)
         spec, settings = resolve(self, rows, self.network_ if warm else None)
-        rows.corrupt = settings.noise
         held = None if X_val is None else Rows(self._check_X_val(X_val, X.dtype))
         for name, checked in (("X", rows), ("X_val", held)):
             if checked is not None:

@@ -292,8 +292,7 @@ def _run(spec, settings, split, seed, *, previous=None, n_steps=None, n_epochs=N
         # Nothing to look at but the loss.
         n_planned = len(plan.rates) * plan.batch_size // len(split.training)
         plan = plan._replace(check_every=max(plan.check_every, n_planned // 10))
-    corrupted = settings.noise is not None
-    recipe = Recipe(json.dumps(settings.loss), optimizer_config(settings), *plan, corrupted)
+    recipe = Recipe(json.dumps(settings.loss), optimizer_config(settings), *plan, settings.noise)
     with ThreadPoolExecutor(1) as thread:  # PCA of many rows takes as long as compiling
         program = thread.submit(compiled, spec, recipe, len(split.training))
         if previous is None:

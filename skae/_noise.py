@@ -9,22 +9,22 @@ import numpy as np
 KINDS = ("masking", "gaussian", "salt_and_pepper")
 
 
-def corruption(noise, low: float, high: float):
-    """Function (batch, rng) -> batch that the parameter means, or None for no noise.
-
-    `low` and `high` are what pepper and salt are: the extremes of the training data.
-    """
-    if noise is None or callable(noise):
-        return noise if noise is None else _checked(noise)
+def corruption(noise, X):
+    """Function (batch, rng) -> batch that the parameter means, or None for no noise."""
+    if callable(noise):
+        return _checked(noise)
+    if noise is None:
+        return None
     kind, amount = ("masking", noise) if isinstance(noise, Real) else noise
     if amount == 0:
         return None
-    if kind == "masking":
-        return lambda batch, rng: np.where(_chosen(batch, rng, amount), batch.dtype.type(0), batch)
     if kind == "gaussian":
         return lambda batch, rng: (
             batch + batch.dtype.type(amount) * rng.standard_normal(batch.shape, dtype=batch.dtype)
         )
+    if kind == "masking":
+        return lambda batch, rng: np.where(_chosen(batch, rng, amount), batch.dtype.type(0), batch)
+    low, high = X.min(), X.max()
 
     def salt_and_pepper(batch, rng):
         extremes = np.where(rng.random(batch.shape, dtype=batch.dtype) < 0.5, low, high)

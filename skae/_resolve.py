@@ -52,7 +52,7 @@ def resolve(estimator, rows: Rows, fitted: dict | None) -> tuple[NetworkSpec, Se
         _warn_of_rank(wanted["n_components"], min(len(rows), rows.n_features))
     given = {name: getattr(estimator, name) for name in Settings._fields}
     given["init"] = "pca" if pca else "glorot_uniform"
-    given["noise"] = corruption(estimator.noise, rows.X.min(), rows.X.max())
+    given["noise"] = corruption(estimator.noise, rows.X)
     return NetworkSpec(**wanted), Settings(**given)
 
 

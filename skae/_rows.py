@@ -10,18 +10,16 @@ class Rows:
     """Validated rows of a dense or CSR matrix, with optional weights.
 
     Rows of weight zero are not there: they would otherwise count in a batch, in a split and in
-    the rank of the data. What `fill` writes is (X - origin) / scale. `corrupt` is a function
-    (batch, rng) -> batch for denoising, or None.
+    the rank of the data. `to_units` makes (X - origin) / scale of them.
     """
 
-    def __init__(self, X, weights=None, origin=0.0, scale=1.0, corrupt=None):
+    def __init__(self, X, weights=None, origin=0.0, scale=1.0):
         if weights is not None and not np.all(weights):
             X, weights = X[np.flatnonzero(weights)], weights[weights != 0]
         self.X = X
         self.weights = weights
         self.origin = origin
         self.scale = scale
-        self.corrupt = corrupt
         self.pca = None  # computed once, by whoever starts from it
 
     def __len__(self):
@@ -39,8 +37,7 @@ class Rows:
         return len(self) if self.weights is None else self.weights.sum(dtype=np.float64)
 
     def take(self, indices):
-        weights = None if self.weights is None else self.weights[indices]
-        return Rows(self.X[indices], weights, corrupt=self.corrupt)
+        return Rows(self.X[indices], None if self.weights is None else self.weights[indices])
 
     def sample(self, n_rows, seed):
         """At most `n_rows` of the rows, drawn without replacement."""
@@ -49,20 +46,16 @@ class Rows:
         rng = np.random.default_rng(seed)
         return self.take(np.sort(rng.choice(len(self), n_rows, replace=False, shuffle=False)))
 
-    def fill(self, out, indices, clean=None, rng=None):
-        """Write rows into a dense array; if they are to be corrupted, as they were into `clean`."""
+    def gather(self, out, indices):
+        """Write rows into a dense array."""
         if sparse.issparse(self.X):
             out[:] = self.X[indices].toarray()
         else:
             # "clip" lets NumPy write to `out` without a buffer; the indices are in range.
             np.take(self.X, indices, axis=0, out=out, mode="clip")
-        if self.corrupt is not None:
-            clean[:] = out
-            out[:] = self.corrupt(out, rng)
-            self._to_units(clean)
-        self._to_units(out)
 
-    def _to_units(self, out):
+    def to_units(self, out):
+        """Change dense rows to the units of training, in place."""
         if self.scale != 1 or np.any(self.origin):
             np.subtract(out, self.origin, out=out, casting="same_kind")
             out /= self.scale

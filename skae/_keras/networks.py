@@ -31,22 +31,20 @@ def build(spec: NetworkSpec, weights=None) -> Network:
         decoder, decoder_variables, _ = half("decoder", spec)
         variables = encoder_variables + decoder_variables
     inputs = keras.Input((spec.n_features,), dtype=spec.dtype, name="X")
-    autoencoder = keras.Model(inputs, decoder(encoder(inputs)), name="autoencoder")
-    training, n_draws = autoencoder, 0
+    code = encoder(inputs)
+    autoencoder = keras.Model(inputs, decoder(code), name="autoencoder")
+    n_draws = 0
     if spec.kl_weight:
         log_variance = _layer("Dense", spec, "log_variance", units=spec.n_components)
         moments = keras.Model(encoder.inputs, [*encoder.outputs, log_variance(features)])
+        variables += log_variance.weights
         n_draws = spec.n_components
         draws = keras.Input((n_draws,), dtype=spec.dtype, name="draws")
         sampled = SampledCode(spec.kl_weight / spec.n_features, dtype=spec.dtype)
         code = sampled([*moments(inputs), draws])
-        variables += log_variance.weights
-    elif spec.sparsity:
-        code = encoder(inputs)
     if spec.sparsity:
         code = SparseCode(spec.sparsity, dtype=spec.dtype)(code)
-    if spec.kl_weight or spec.sparsity:
-        training = keras.Model([inputs, draws] if n_draws else inputs, decoder(code))
+    training = keras.Model([inputs, draws] if n_draws else inputs, decoder(code))
     network = Network(encoder, decoder, autoencoder, training, variables, n_draws)
     if weights is not None:
         assign(network.variables, weights)

@@ -10,6 +10,7 @@ XLA program, since compiling the steps alone leaves a launch per step to pay for
 import collections
 import json
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -31,30 +32,31 @@ _programs_lock = threading.Lock()
 
 
 class Recipe(NamedTuple):
-    """How to train: scalars and strings only."""
+    """How to train."""
 
     loss: str  # JSON of Keras' name or config
     optimizer: str  # likewise
     rates: np.ndarray  # learning rate of every step
     batch_size: int
     check_every: int  # epochs between two calls of the monitor
-    corrupted: bool  # whether rows differ from what is to be made of them
+    corrupt: Callable | None  # (batch, rng) -> batch, what rows have to be restored from
 
 
 def compiled(spec: NetworkSpec, recipe: Recipe, n_rows: int) -> "_Program":
     """The program for such rows, compiled now if no earlier fit has."""
     size = _padded(recipe.batch_size, n_rows)
-    return _program(spec, recipe.loss, recipe.optimizer, size, recipe.corrupted)
+    return _program(spec, recipe.loss, recipe.optimizer, size, recipe.corrupt is not None)
 
 
 def train(program, rows, weights, recipe: Recipe, seed: int, monitor, n_epochs=None):
     """Train from `weights`, a list of arrays, and return the arrays where training ended.
 
-    `rows` has `len()`, `weights` (an array or None) and `fill(out, indices)`. `monitor(losses,
-    get_weights)` is called every `check_every` epochs with the mean training loss of each of them;
-    training ends when it returns True.
+    `rows` has `len()`, `weights` (an array or None), `gather(out, indices)` and `to_units(out)`.
+    `monitor(losses, get_weights)` is called every `check_every` epochs with the mean training loss
+    of each of them; training ends when it returns True.
     """
-    with program.lock, _Feed(rows, program, np.random.default_rng(seed)) as feed:
+    rng = np.random.default_rng(seed)
+    with program.lock, _Feed(rows, program, recipe.corrupt, rng) as feed:
         program.reset(weights)
         planned = len(recipe.rates) // feed.steps_per_epoch
         n_epochs = planned if n_epochs is None else min(n_epochs, planned)
@@ -117,11 +119,8 @@ class _Program:
         self.batch_size = batch_size
         self.dtype = spec.dtype
         self._network = build(spec)
-        self._widths = (
-            spec.n_features,
-            spec.n_features if corrupted else 0,
-            self._network.n_draws,
-        )
+        # Of what a shard holds for each row: as it goes in, as it is to come out, draws.
+        self._widths = (spec.n_features, spec.n_features * corrupted, self._network.n_draws)
         batch_bytes = batch_size * sum(self._widths) * np.dtype(spec.dtype).itemsize
         self.n_steps = int(np.clip(SHARD_BYTES // batch_bytes, 1, SHARD_STEPS))
         self._loss = _loss(loss)
@@ -168,10 +167,10 @@ class _Program:
         return optimizer
 
     def _run(self, X, clean, draws, sample_weight, rates, n_steps):
-        target = clean if self._widths[1] else X
+        target = clean if clean.shape[-1] else X
 
         def body(i, losses):
-            inputs = [X[i], draws[i]] if self._widths[2] else X[i]
+            inputs = [X[i], draws[i]] if draws.shape[-1] else X[i]
             loss = self._step(inputs, target[i], sample_weight[i], rates[i])
             return i + 1, tf.tensor_scatter_nd_update(losses, [[i]], [loss])
 
@@ -211,19 +210,22 @@ class _Feed:
     of matrices this narrow leave a core idle.
     """
 
-    def __init__(self, rows, program, rng):
+    def __init__(self, rows, program, corrupt, rng):
         self._rows = rows
         self._program = program
+        self._corrupt = corrupt
         self._rng = rng
-        drawn = rows.corrupt is not None or program.empty_shard().draws.size > 0
-        self._full_batch = len(rows) <= program.batch_size and not drawn
         self._weights = np.ones(len(rows)) if rows.weights is None else rows.weights
         self.steps_per_epoch = -(-len(rows) // program.batch_size)
-        self._shards = [program.empty_shard() for _ in range(1 if self._full_batch else 2)]
+        self._shards = [program.empty_shard()]
+        drawn = corrupt is not None or self._shards[0].draws.size > 0
+        self._full_batch = len(rows) <= program.batch_size and not drawn
         self._thread = ThreadPoolExecutor(1)
         if self._full_batch:
             for i in range(program.n_steps):
                 self._put(self._shards[0], i, np.arange(len(rows)))
+        else:
+            self._shards.append(program.empty_shard())
 
     def __enter__(self):
         return self
@@ -274,7 +276,13 @@ class _Feed:
     def _put(self, shard, i, indices):
         """Put rows into batch `i` of a shard."""
         n = len(indices)
-        self._rows.fill(shard.X[i, :n], indices, shard.clean[i, :n], self._rng)
+        X = shard.X[i, :n]
+        self._rows.gather(X, indices)
+        if self._corrupt is not None:
+            shard.clean[i, :n] = X
+            X[:] = self._corrupt(X, self._rng)
+            self._rows.to_units(shard.clean[i, :n])
+        self._rows.to_units(X)
         self._rng.standard_normal(out=shard.draws[i], dtype=shard.draws.dtype)
         shard.sample_weight[i, :n] = self._weights[indices]
         shard.sample_weight[i, n:] = 0
