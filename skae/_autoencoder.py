@@ -162,7 +162,9 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     ----------
     weights_ : list of ndarray
         Kernel and bias of each layer, encoder first. Behind those of a half with a linear
-        shortcut stands the shortcut's kernel.
+        shortcut stands the shortcut's kernel (and bias, if it is convolutional), and behind all
+        kernel and bias of a variational code's log-variance. With `network`, the variables of its
+        encoder and decoder.
 
     network_ : dict
         Description of the network that the weights are for.
@@ -175,7 +177,8 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
 
     validation_loss_curve_ : list of float
         Loss on the rows held out, or on `X_val`, after every epoch; with ``epochs="auto"`` at
-        most 51 times, at equal distances. Empty without either.
+        most 51 times, at equal distances. As in training, the rows are corrupted if there is
+        `noise`, and the penalties of the code count. Empty without either.
 
     n_features_in_ : int
         Number of features seen during :meth:`fit`.
@@ -189,8 +192,9 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
 
     Notes
     -----
-    Fitted estimators hold arrays, never Keras objects: they pickle, copy, transform and decode
-    without TensorFlow, which is imported at the first training.
+    Fitted estimators hold arrays, never Keras objects: they pickle and copy without TensorFlow,
+    which is imported at the first training. They transform and decode without it too, unless the
+    network is convolutional or custom.
 
     What is compiled for training is kept for later fits of the same network and batch size,
     whatever the number of rows. The first fit of each network takes about 0.6 s more (2 s for one

@@ -103,37 +103,15 @@ def check_range(loss, X: Rows, name="X") -> None:
 
 
 def warn_of_scales(X: Rows) -> None:
-    """Warn of columns whose variance, or whose distance from zero, leaves the others no chance.
-
-    A sample of the rows is enough for that, and one pass over it: deviations are from the first
-    row, so those of a constant column are exactly zero.
-    """
-    rows = X.sample(min(10_000, max(100, 2_000_000 // X.n_features)), 0)
-    first, weight = None, 0.0
-    sums, squares = np.zeros(rows.n_features), np.zeros(rows.n_features)
-    with np.errstate(over="ignore", invalid="ignore"):
-        for block, weights in rows.blocks():
-            block = block.astype(np.float64)
-            if first is None:
-                first = block[0].copy()
-            block -= first
-            shares = np.ones(len(block)) if weights is None else weights.astype(np.float64)
-            sums += shares @ block
-            squares += shares @ np.square(block, out=block)
-            weight += shares.sum()
-        mean = first + sums / weight
-        deviation = np.sqrt(np.maximum(squares / weight - (sums / weight) ** 2, 0))
-    deviation[~np.isfinite(deviation)] = 0  # squares that overflow: nothing is said of those
-    varies = deviation > 0
-    if not varies.any():
-        return
+    """Warn of columns whose variance, or whose distance from zero, leaves the others no chance."""
+    mean, deviation = _moments(X)
     # What varies by rounding alone counts as constant here: there may be many such columns.
-    noise = 4 * np.finfo(rows.dtype).eps * np.abs(mean)
+    noise = 4 * np.finfo(X.dtype).eps * np.abs(mean)
     spread = np.where(deviation > noise, deviation, 0)
     median = np.median(spread[spread > 0]) if spread.any() else np.inf
     wide = np.flatnonzero(spread >= SWAMPING * median)
-    wide = wide[np.argsort(-spread[wide], kind="stable")]
     if len(wide):
+        wide = wide[np.argsort(-spread[wide], kind="stable")]
         named = ", ".join(f"{i} ({deviation[i]:.3g})" for i in wide[:3])
         more = f" and {len(wide) - 3} more" if len(wide) > 3 else ""
         warnings.warn(
@@ -144,13 +122,36 @@ def warn_of_scales(X: Rows) -> None:
             UserWarning,
             stacklevel=2,
         )
-    offset, largest = np.abs(mean[varies]).max(), deviation[varies].max()
-    if rows.dtype == np.float32 and offset > FAR_FROM_ZERO * largest:
+    offset = np.abs(mean[deviation > 0]).max(initial=0)
+    if X.dtype == np.float32 and offset > FAR_FROM_ZERO * deviation.max():
         warnings.warn(
             f"X is far from zero for float32: the largest mean of a column is {offset:.3g}, the "
-            f"largest standard deviation {largest:.3g}. Rounding will spoil the reconstruction. "
-            "Subtract the mean first, with sklearn.preprocessing.StandardScaler for example, or "
-            "pass X as float64.",
+            f"largest standard deviation {deviation.max():.3g}. Rounding will spoil the "
+            "reconstruction. Subtract the mean first, with sklearn.preprocessing.StandardScaler "
+            "for example, or pass X as float64.",
             UserWarning,
             stacklevel=2,
         )
+
+
+def _moments(X):
+    """Mean and standard deviation of each column, of as many rows as tell.
+
+    In one pass: deviations are from the first row, so those of a constant column are exactly zero.
+    They are also where squares overflow, since nothing can be said of those.
+    """
+    rows = X.sample(min(10_000, max(100, 2_000_000 // X.n_features)), 0)
+    first, weight = None, 0.0
+    sums, squares = np.zeros(rows.n_features), np.zeros(rows.n_features)
+    with np.errstate(over="ignore", invalid="ignore"):
+        for block, weights in rows.blocks():
+            block = block.astype(np.float64)
+            first = block[0].copy() if first is None else first
+            block -= first
+            shares = np.ones(len(block)) if weights is None else weights.astype(np.float64)
+            sums += shares @ block
+            squares += shares @ np.square(block, out=block)
+            weight += shares.sum()
+        mean = first + sums / weight
+        deviation = np.sqrt(np.maximum(squares / weight - (sums / weight) ** 2, 0))
+    return mean, np.where(np.isfinite(deviation), deviation, 0)
