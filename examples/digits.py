@@ -10,13 +10,15 @@ import numpy as np
 from sklearn.model_selection import train_test_split
 
 
-def parse_arguments(description):
-    """Read where the digits come from, and where a picture goes."""
+def parse_arguments(description, picture=None):
+    """Read where the digits come from, and where a picture goes if the example draws one."""
     parser = argparse.ArgumentParser(description=description)
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--mnist", metavar="PATH", help="an npz file with Keras' MNIST arrays")
     source.add_argument("--download", action="store_true", help="let Keras download MNIST")
-    return parser
+    if picture:
+        parser.add_argument("--output", default=picture, help="where the picture goes")
+    return parser.parse_args()
 
 
 def load_scaled(arguments):
@@ -32,17 +34,17 @@ def error(X, target):
 
 def draw(rows, output, n_columns=10):
     """Save a picture with a labelled row of images for each item of a dict."""
-    figure, axes = plt.subplots(
-        len(rows), n_columns, figsize=(n_columns, 1.25 * len(rows)), layout="constrained"
-    )
+    size = (n_columns, 1.25 * len(rows))
+    figure, axes = plt.subplots(len(rows), n_columns, figsize=size)
+    figure.subplots_adjust(left=0.01, right=0.99, bottom=0.01, top=1 - 0.25 / size[1], hspace=0.3)
     for row_axes, (label, images) in zip(axes, rows.items(), strict=True):
-        title = row_axes[0].set_title(label, loc="left", fontsize=10)
-        title.set_in_layout(False)  # or the first column would be as wide as its title
+        row_axes[0].set_title(label, loc="left", fontsize=10)
         for axis, image in zip(row_axes, images, strict=False):
             side = int(np.sqrt(len(image)))
-            axis.imshow(image.reshape(side, side), cmap="gray_r", vmin=0, vmax=1)
-            axis.set(xticks=[], yticks=[])
-            axis.spines[:].set_visible(False)
+            axis.imshow(
+                image.reshape(side, side), "gray_r", vmin=0, vmax=1, interpolation="nearest"
+            )
+            axis.axis("off")
     figure.savefig(output, dpi=100)
     print(f"Picture: {output}")
 

@@ -8,12 +8,8 @@ classifier and keep much more of each digit: the picture shows what either makes
 # The digits are bytes; both methods get them scaled to [0, 1].
 import time
 
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 import numpy as np
-from digits import load, parse_arguments
+from digits import draw, error, load, parse_arguments
 from sklearn.decomposition import PCA
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import Pipeline
@@ -21,9 +17,7 @@ from sklearn.preprocessing import FunctionTransformer
 
 from skae import AutoencoderTransformer
 
-parser = parse_arguments(__doc__)
-parser.add_argument("--output", default="mnist_pipeline.png", help="where the picture goes")
-arguments = parser.parse_args()
+arguments = parse_arguments(__doc__, "mnist_pipeline.png")
 X_train, X_test, y_train, y_test = load(arguments)
 
 
@@ -57,22 +51,14 @@ for name, reducer in reducers.items():
     codes = reducer.transform(images)
     transform_time = time.perf_counter() - start
     reconstructions[name] = reducer.inverse_transform(codes)
-    error = np.mean((images - reconstructions[name]) ** 2)
-    print(f"{name:26}{accuracy:10.3f}{error:18.5f}{fit_time:7.1f} s{transform_time * 1000:9.1f} ms")
+    loss = error(reconstructions[name], images)
+    print(f"{name:26}{accuracy:10.3f}{loss:18.5f}{fit_time:7.1f} s{transform_time * 1000:9.1f} ms")
 print("\nThe first fit includes the import of TensorFlow; no other step needs it.")
 
 # %%
 # One digit of each class: as it was, and from 32 numbers.
-rows = {"original": images, **reconstructions}
 chosen = [np.flatnonzero(y_test == digit)[0] for digit in range(10)]
-figure, axes = plt.subplots(3, 10, figsize=(10, 3.6), layout="constrained")
-for row_axes, (name, digits) in zip(axes, rows.items(), strict=True):
-    for axis, index in zip(row_axes, chosen, strict=True):
-        axis.imshow(digits[index].reshape(28, 28), cmap="gray_r", vmin=0, vmax=1)
-        axis.set(xticks=[], yticks=[])
-        axis.spines[:].set_visible(False)
-    error = np.mean((digits - images) ** 2)
-    label = name if digits is images else f"{name}, error per pixel {error:.4f}"
-    row_axes[0].set_title(label, loc="left", fontsize=10)
-figure.savefig(arguments.output, dpi=120)
-print(f"Picture: {arguments.output}")
+rows = {"original": images[chosen]}
+for name, digits in reconstructions.items():
+    rows[f"{name}, error per pixel {error(digits, images):.4f}"] = digits[chosen]
+draw(rows, arguments.output)

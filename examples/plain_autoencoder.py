@@ -6,13 +6,11 @@ after each epoch. What `AutoencoderTransformer()` does instead by default is in
 """
 
 # %%
-import numpy as np
-from digits import load, parse_arguments
+from digits import error, load_scaled, parse_arguments
 
 from skae import AutoencoderTransformer
 
-X_train, X_test, _, _ = load(parse_arguments(__doc__).parse_args())
-X_train, X_test = X_train.astype(np.float32) / 255, X_test.astype(np.float32) / 255
+X_train, X_test, _, _ = load_scaled(parse_arguments(__doc__))
 
 # %%
 # `X_val` only records: without early stopping it chooses nothing.
@@ -38,5 +36,4 @@ for epoch in (1, 2, 5, 10, 20, 50):
         f"epoch {epoch:2}: training error {autoencoder.loss_curve_[epoch - 1]:.5f}, "
         f"test error {autoencoder.validation_loss_curve_[epoch - 1]:.5f}"
     )
-error = np.mean((X_test - autoencoder.reconstruct(X_test)) ** 2)
-print(f"test error: {error:.5f}")
+print(f"test error: {error(autoencoder.reconstruct(X_test), X_test):.5f}")

@@ -10,9 +10,7 @@ from sklearn.decomposition import PCA
 
 from skae import AutoencoderTransformer
 
-parser = parse_arguments(__doc__)
-parser.add_argument("--output", default="plot_compression.png", help="where the picture goes")
-arguments = parser.parse_args()
+arguments = parse_arguments(__doc__, "plot_compression.png")
 X_train, X_test, _, _ = load_scaled(arguments)
 
 

@@ -11,9 +11,7 @@ from sklearn.linear_model import Ridge
 
 from skae import AutoencoderTransformer
 
-parser = parse_arguments(__doc__)
-parser.add_argument("--output", default="plot_denoising.png", help="where the picture goes")
-arguments = parser.parse_args()
+arguments = parse_arguments(__doc__, "plot_denoising.png")
 X_train, X_test, _, _ = load_scaled(arguments)
 rng = np.random.default_rng(0)
 noisy_train, noisy_test = (

@@ -10,9 +10,7 @@ from sklearn.neural_network import MLPClassifier
 
 from skae import AutoencoderTransformer
 
-parser = parse_arguments(__doc__)
-parser.add_argument("--output", default="plot_generation.png", help="where the picture goes")
-arguments = parser.parse_args()
+arguments = parse_arguments(__doc__, "plot_generation.png")
 X_train, X_test, y_train, y_test = load_scaled(arguments)
 
 # %%

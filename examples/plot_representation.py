@@ -14,9 +14,7 @@ from sklearn.preprocessing import StandardScaler
 
 from skae import AutoencoderTransformer
 
-parser = parse_arguments(__doc__)
-parser.add_argument("--output", default="plot_representation.png", help="where the picture goes")
-arguments = parser.parse_args()
+arguments = parse_arguments(__doc__, "plot_representation.png")
 X_train, X_test, y_train, y_test = load_scaled(arguments)
 
 # To say what the output is saves the deep ones from finding out.

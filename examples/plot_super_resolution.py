@@ -10,9 +10,7 @@ from scipy.ndimage import zoom
 
 from skae import AutoencoderTransformer
 
-parser = parse_arguments(__doc__)
-parser.add_argument("--output", default="plot_super_resolution.png", help="where the picture goes")
-arguments = parser.parse_args()
+arguments = parse_arguments(__doc__, "plot_super_resolution.png")
 X_train, X_test, _, _ = load_scaled(arguments)
 
 

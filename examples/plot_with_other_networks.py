@@ -13,9 +13,7 @@ from digits import draw, load_scaled, parse_arguments
 
 from skae import AutoencoderTransformer
 
-parser = parse_arguments(__doc__)
-parser.add_argument("--output", default="plot_with_other_networks.png", help="the picture")
-arguments = parser.parse_args()
+arguments = parse_arguments(__doc__, "plot_with_other_networks.png")
 X_train, X_test, y_train, y_test = load_scaled(arguments)
 
 # %%
