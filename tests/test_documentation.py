@@ -1,7 +1,10 @@
 """Docstrings and README say what is so."""
 
+import ast
 import doctest
+import importlib.util
 import inspect
+import pathlib
 
 import numpydoc.validate
 import pytest
@@ -16,6 +19,36 @@ PUBLIC = ["AutoencoderTransformer"] + [
     for name, member in inspect.getmembers(AutoencoderTransformer, inspect.isfunction)
     if not name.startswith("_") and member.__module__.startswith("skae")
 ]
+SCRIPTS = [
+    path
+    for folder in ("examples", "benchmarks")
+    for path in sorted((pathlib.Path(__file__).parents[1] / folder).glob("*.py"))
+]
+# Not among what the tests need, and named by the script where they are missing.
+OPTIONAL = {"encdr", "scikeras", "skorch", "torch"}
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)
+def test_scripts_import_what_there_is(path):
+    """Examples and benchmarks take minutes to run; that they start is seen from their imports."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            modules, names = [alias.name for alias in node.names], []
+        elif isinstance(node, ast.ImportFrom):
+            modules, names = [node.module], [alias.name for alias in node.names]
+        else:
+            continue
+        for module in modules:
+            neighbour = path.with_name(f"{module}.py")
+            if neighbour.exists():
+                defined = compile(neighbour.read_text(), module, "exec").co_names
+                assert set(names) <= set(defined), module
+            elif module.partition(".")[0] not in OPTIONAL:
+                assert importlib.util.find_spec(module.partition(".")[0]), module
+
+
+def test_there_are_scripts():
+    assert len(SCRIPTS) > 10
 
 
 @pytest.mark.parametrize("name", PUBLIC)
