@@ -17,15 +17,16 @@ from skae import AutoencoderTransformer
 arguments = parse_arguments(__doc__, "plot_representation.png")
 X_train, X_test, y_train, y_test = load_scaled(arguments)
 
-# To say what the output is saves the deep ones from finding out.
-DEEP = {"hidden_layer_sizes": (128,), "output_activation": "sigmoid"}
+# To say what the output is saves the deep ones from finding out, and without early stopping each is
+# trained once instead of twice.
+DEEP = {"hidden_layer_sizes": (128,), "output_activation": "sigmoid", "early_stopping": False}
 VARIANTS = {
     "plain": {},
     "deep": DEEP,
     "denoising": {**DEEP, "noise": 0.3},
     "sparse": {"sparsity": 1e-4},
     "variational": {**DEEP, "kl_weight": 0.1},
-    "convolutional": {"image_shape": (28, 28), "hidden_layer_sizes": (8, 16), "epochs": 2},
+    "convolutional": {"image_shape": (28, 28), "hidden_layer_sizes": (8, 16), "epochs": 3},
 }
 
 
