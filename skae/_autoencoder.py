@@ -23,8 +23,13 @@ from skae._version import __version__
 
 
 def _samples(estimator):
-    """Whether an estimator generates rows: codes of other networks have no known distribution."""
-    return estimator.kl_weight > 0
+    """Whether an estimator generates rows."""
+    if estimator.kl_weight > 0:
+        return True
+    raise AttributeError(
+        "sample needs a variational code, whose distribution is known. Got kl_weight="
+        f"{estimator.kl_weight!r}. Set kl_weight=1.0 for example, and fit."
+    )
 
 
 FLOATS = [np.float32, np.float64]

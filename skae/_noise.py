@@ -37,10 +37,11 @@ def check_noise(noise) -> None:
     """Refuse what is no noise."""
     if noise is None or callable(noise):
         return
-    pair = ("masking", noise) if isinstance(noise, Real) else tuple(noise)
+    pair = noise if isinstance(noise, tuple | list) else ("masking", noise)
     kind, amount = pair if len(pair) == 2 else (None, None)
     most = float("inf") if kind == "gaussian" else 1.0
-    if kind not in KINDS or not isinstance(amount, Real) or not 0 <= amount <= most:
+    number = isinstance(amount, Real) and not isinstance(amount, bool)
+    if kind not in KINDS or not number or not 0 <= amount <= most:
         raise ValueError(
             "The 'noise' parameter of AutoencoderTransformer must be the fraction of entries to "
             "mask, in [0, 1], a pair ('masking', fraction), ('gaussian', standard deviation) or "

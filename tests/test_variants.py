@@ -387,6 +387,9 @@ def test_losses_with_their_output_activation(digits):
         ({"noise": ("gauss", 0.1)}, "'salt_and_pepper', fraction"),
         ({"noise": ("masking", 1.5)}, r"Got \('masking', 1.5\)"),
         ({"noise": (0.1, 0.2, 0.3)}, "must be the fraction"),
+        ({"noise": "gaussian"}, r"pair \('masking', fraction\).*Got 'gaussian'"),
+        ({"noise": 1.5}, r"in \[0, 1\].*Got 1.5"),
+        ({"noise": True}, "Got True"),
         ({"noise": lambda batch, rng: batch[:, :3]}, r"shape of the batch.*shape \(.*, 3\)"),
         ({"noise": lambda batch, rng: batch * np.nan}, "nan or infinite"),
         ({"image_shape": (5, 5), "hidden_layer_sizes": 4}, "25 entries, but X has 64"),
@@ -404,6 +407,12 @@ def test_errors(digits, parameters, message):
     with pytest.raises(ValueError, match=message):
         estimator.fit(digits[0][:50])
     assert not hasattr(estimator, "weights_")
+
+
+def test_sample_says_what_it_needs():
+    with pytest.raises(AttributeError) as raised:
+        AutoencoderTransformer().sample(3)
+    assert "Set kl_weight=1.0" in str(raised.value.__cause__)
 
 
 def test_exception_from_a_noise_callable_leaves_the_estimator_as_it_was(digits):
