@@ -17,6 +17,7 @@ class Network(NamedTuple):
     training: keras.Model  # the autoencoder with what only training needs
     variables: list[keras.Variable]
     n_draws: int  # standard normal numbers that `training` takes for each row beside it
+    jit_compile: bool  # whether XLA is to compile the training, as Keras calls it
 
 
 def build(spec: NetworkSpec, weights=None) -> Network:
@@ -45,7 +46,8 @@ def build(spec: NetworkSpec, weights=None) -> Network:
     if spec.sparsity:
         code = SparseCode(spec.sparsity, dtype=spec.dtype)(code)
     training = keras.Model([inputs, draws] if n_draws else inputs, decoder(code))
-    network = Network(encoder, decoder, autoencoder, training, variables, n_draws)
+    # XLA takes ten times as long for gradients of convolutions on the CPU.
+    network = Network(encoder, decoder, autoencoder, training, variables, n_draws, spec.dense)
     if weights is not None:
         assign(network.variables, weights)
     return network

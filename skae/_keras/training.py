@@ -130,7 +130,7 @@ class _Program:
         shard = self.empty_shard()
         self._compiled = tf.function(
             self._run,
-            jit_compile=spec.dense,  # XLA takes ten times as long for gradients of convolutions
+            jit_compile=self._network.jit_compile,
             autograph=False,
             input_signature=[
                 *(tf.TensorSpec(array.shape, spec.dtype) for array in shard),
