@@ -79,11 +79,13 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     noise : float, pair, callable or None, default=None
         Corruption of the rows in training, drawn anew every time, from which the network has to
         restore them as they were [4]_. A float is the fraction of entries to mask, that is to set
-        to zero. A pair is one of ``("masking", fraction)``, ``("gaussian", standard_deviation)``
-        and ``("salt_and_pepper", fraction)``, which sets entries to the smallest or the largest
-        value of the training data. A callable ``(batch, rng) -> batch`` takes a copy of some
-        dense rows and a :class:`numpy.random.Generator` derived from `random_state`, and may
-        degrade them in any way that keeps the shape. Nothing is corrupted in :meth:`transform`.
+        to zero. A pair is one of ``("masking", fraction)``, ``("gaussian", standard_deviation)``,
+        ``("salt_and_pepper", fraction)``, which sets entries to the smallest or the largest value
+        of the training data, and ``("swap", fraction)``, which gives them the value of the same
+        feature in another row [8]_, for tables whose features have little in common. A callable
+        ``(batch, rng) -> batch`` takes a copy of some dense rows and a
+        :class:`numpy.random.Generator` derived from `random_state`, and may degrade them in any way
+        that keeps the shape. Nothing is corrupted in :meth:`transform`.
 
     sparsity : float, default=0.0
         Weight of an L1 penalty, the sum over the code of its absolute values [5]_. A sparse code
@@ -221,6 +223,8 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     .. [6] D. Kingma and M. Welling, "Auto-Encoding Variational Bayes", ICLR 2014.
     .. [7] I. Higgins et al., "beta-VAE: Learning Basic Visual Concepts with a Constrained
        Variational Framework", ICLR 2017.
+    .. [8] J. Yoon et al., "VIME: Extending the Success of Self- and Semi-supervised Learning to
+       Tabular Domain", NeurIPS 2020.
 
     Examples
     --------

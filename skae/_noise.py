@@ -6,7 +6,7 @@ from numbers import Real
 
 import numpy as np
 
-KINDS = ("masking", "gaussian", "salt_and_pepper")
+KINDS = ("masking", "gaussian", "salt_and_pepper", "swap")
 
 
 def corruption(noise, X):
@@ -24,6 +24,8 @@ def corruption(noise, X):
         )
     if kind == "masking":
         return lambda batch, rng: np.where(_chosen(batch, rng, amount), batch.dtype.type(0), batch)
+    if kind == "swap":
+        return lambda batch, rng: np.where(_chosen(batch, rng, amount), _others(batch, rng), batch)
     low, high = X.min(), X.max()
 
     def salt_and_pepper(batch, rng):
@@ -44,14 +46,21 @@ def check_noise(noise) -> None:
     if kind not in KINDS or not number or not 0 <= amount <= most:
         raise ValueError(
             "The 'noise' parameter of AutoencoderTransformer must be the fraction of entries to "
-            "mask, in [0, 1], a pair ('masking', fraction), ('gaussian', standard deviation) or "
-            "('salt_and_pepper', fraction), a callable (batch, rng) -> batch, or None. Got "
-            f"{noise!r} instead."
+            "mask, in [0, 1], a pair ('masking', fraction), ('gaussian', standard deviation), "
+            "('salt_and_pepper', fraction) or ('swap', fraction), a callable (batch, rng) -> "
+            f"batch, or None. Got {noise!r} instead."
         )
 
 
 def _chosen(batch, rng, fraction):
     return rng.random(batch.shape, dtype=batch.dtype) < fraction
+
+
+def _others(batch, rng):
+    """For each entry, the same feature of a row of the batch: so it stays a value that the feature
+    has (Yoon et al., "VIME", NeurIPS 2020)."""
+    rows = rng.integers(len(batch), size=batch.shape)
+    return np.take_along_axis(batch, rows, axis=0)
 
 
 def _checked(corrupt):

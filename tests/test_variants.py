@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
-from sklearn.datasets import load_digits
+from sklearn.datasets import load_breast_cancer, load_digits
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import NearestNeighbors
+from sklearn.preprocessing import StandardScaler
 
 from skae import AutoencoderTransformer
+from skae._noise import corruption
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +58,7 @@ VARIANTS = {
     "masking": {"noise": 0.3},
     "gaussian": {"noise": ("gaussian", 0.2)},
     "salt and pepper": {"noise": ("salt_and_pepper", 0.1)},
+    "swap": {"noise": ("swap", 0.2)},
     "callable": {"noise": half_of_the_pixels},
     "sparse": {"sparsity": 1e-3},
     "variational": {"kl_weight": 0.1},
@@ -142,6 +145,32 @@ def test_noise_is_drawn_anew_and_only_in_training(digits):
     assert seen == []
 
 
+@pytest.mark.parametrize(
+    ("kind", "amount"),
+    [("masking", 0.2), ("gaussian", 0.5), ("salt_and_pepper", 0.2), ("swap", 0.2)],
+)
+def test_kinds_of_noise_do_what_they_say(kind, amount):
+    """Each changes as many entries as it should, by as much, to values that it may take."""
+    X = np.random.default_rng(0).uniform(1, 2, (500, 20)) + 10 * np.arange(20)
+    original = X.copy()
+    noisy = corruption((kind, amount), X)(X, np.random.default_rng(1))
+    assert_array_equal(X, original)
+    changed = noisy != X
+    if kind == "gaussian":
+        assert changed.all()
+        # The standard deviation of 10,000 draws is within 5 standard errors (0.7 % each).
+        assert_allclose(np.std(noisy - X), amount, rtol=0.035)
+        return
+    # 2,000 of 10,000 entries; five standard errors are 200 of them.
+    assert_allclose(changed.mean(), amount, atol=0.02)
+    if kind == "swap":
+        assert all(np.isin(noisy[:, i], X[:, i]).all() for i in range(20))
+    else:
+        allowed = [0] if kind == "masking" else [X.min(), X.max()]
+        assert np.isin(noisy[changed], allowed).all()
+        assert set(noisy[changed]) == set(allowed)
+
+
 def test_noise_repeats_with_the_random_state(digits):
     X = digits[0][:300]
     fits = [
@@ -161,6 +190,19 @@ def test_denoising_beats_the_plain_network_on_noisy_rows(digits, noise):
     plain = AutoencoderTransformer(16, random_state=0).fit(train)
     denoising = clone(plain).set_params(noise=noise).fit(train)
     assert error(denoising, corrupted, test) < 0.8 * error(plain, corrupted, test)
+
+
+def test_swap_noise_teaches_to_restore_tables():
+    """Rows with every fifth entry from another row come back nearer to what they were; measured
+    0.81 of the plain network's error."""
+    X = StandardScaler().fit_transform(load_breast_cancer().data)
+    train, test = X[::2], X[1::2]
+    swapped = corruption(("swap", 0.2), test)(test, np.random.default_rng(0))
+    plain = AutoencoderTransformer(
+        8, hidden_layer_sizes=(64,), early_stopping=False, epochs=100, random_state=0
+    ).fit(train)
+    denoising = clone(plain).set_params(noise=("swap", 0.2)).fit(train)
+    assert error(denoising, swapped, test) < 0.9 * error(plain, swapped, test)
 
 
 def test_sparsity_lowers_the_mean_activation(digits):
@@ -385,6 +427,7 @@ def test_losses_with_their_output_activation(digits):
     ("parameters", "message"),
     [
         ({"noise": ("gauss", 0.1)}, "'salt_and_pepper', fraction"),
+        ({"noise": ("swap", 1.5)}, r"or \('swap', fraction\).*Got \('swap', 1.5\)"),
         ({"noise": ("masking", 1.5)}, r"Got \('masking', 1.5\)"),
         ({"noise": (0.1, 0.2, 0.3)}, "must be the fraction"),
         ({"noise": "gaussian"}, r"pair \('masking', fraction\).*Got 'gaussian'"),
