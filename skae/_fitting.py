@@ -23,6 +23,8 @@ from skae._units import Units, order_code, rectify
 PILOT_STEPS = 300
 # Few rows held out say little: until this many have been, another fraction is held out in turn.
 ENOUGH_HELD_OUT = 300
+# With so many, further turns are spared where the gain over PCA is clear already.
+ENOUGH_TO_TELL = 100
 MAX_SPLITS = 5  # one where a training run takes long: for convolutions and custom networks
 # More rows than this say nothing new, and are missed in training.
 MAX_HELD_OUT = 2_000
@@ -150,16 +152,23 @@ def _held_out(rows, settings, seed, most):
 
 def _fit_fresh(spec, settings, rows, splits, seed):
     """Train from the start, and keep what the validation rows say: PCA, if that is no worse."""
-    spec, plain = _choose_output(spec, settings, splits[0], seed)
+    spec, plain = _choose_output(spec, settings, rows, splits[0], seed)
     if _is_pca(spec, settings):
         return _untrained(spec, settings, rows, splits, seed)
-    runs = [_run(spec, settings, split, seed) for split in splits]
+    runs, gain = [], 0
+    for split in splits:
+        runs.append(_run(spec, settings, split, seed))
+        if plain is not None and split.validation is not None:
+            gain = _clear_gain(plain, spec, runs, settings, splits, seed)
+        if gain:
+            break
+    splits = splits[: len(runs)]
     if not settings.early_stopping or splits[0].validation is None:
         return Fitted(spec, runs[0].weights, runs[0].losses, runs[0].checks[1:])
     checks = _pooled([run.checks for run in runs], splits)
     best = int(np.argmin(checks))
     if plain is not None:
-        if best == 0 or not _is_better(plain, spec, runs, settings, splits, seed):
+        if best == 0 or gain <= 0:
             return _untrained(plain, settings, rows, splits, seed)
     elif best == 0 and not (spec.kl_weight and settings.init == "pca"):
         warnings.warn(
@@ -175,13 +184,14 @@ def _fit_fresh(spec, settings, rows, splits, seed):
     return Fitted(spec, final.weights, final.losses, checks[1:])
 
 
-def _is_better(plain, spec, runs, settings, splits, seed):
-    """Whether the trained networks beat the plain starts on the rows held out, clearly.
+def _clear_gain(plain, spec, runs, settings, splits, seed):
+    """What the trained networks gain over the plain starts on the rows held out: their losses'
+    difference if it is clear, else 0.
 
     The difference is taken row by row, so that what makes some rows hard for both does not count.
     """
     gains, losses, weights = [], [], []
-    for split, run in zip(splits, runs, strict=True):
+    for split, run in zip(splits, runs, strict=False):  # as far as they have been run
         start, units = _start(plain, settings, split.training, seed)
         start = units.fold(plain, start)
         before = _all_losses(settings, plain, start, split.validation, seed)
@@ -193,13 +203,14 @@ def _is_better(plain, spec, runs, settings, splits, seed):
     gain = np.average(gains, weights=weights)
     # A weight of 2 counts as two rows here too; one row says nothing.
     freedom = weights.sum() - 1
-    if freedom <= 0:
-        return False
+    if freedom < (ENOUGH_TO_TELL if len(runs) < len(splits) else 1):
+        return 0
     error = np.sqrt(np.average((gains - gain) ** 2, weights=weights) / freedom)
-    return gain > max(WORTHWHILE * np.average(losses, weights=weights), STANDARD_ERRORS * error)
+    worthwhile = WORTHWHILE * np.average(losses, weights=weights) if gain > 0 else 0
+    return gain if abs(gain) > max(worthwhile, STANDARD_ERRORS * error) else 0
 
 
-def _choose_output(spec, settings, split, seed):
+def _choose_output(spec, settings, rows, split, seed):
     """Resolve output_activation="auto".
 
     Return the network to train, and the one that is PCA before it is trained, if there is one.
@@ -218,7 +229,7 @@ def _choose_output(spec, settings, split, seed):
     linear = dataclasses.replace(spec, output_activation="linear")
     sigmoid = dataclasses.replace(spec, output_activation="sigmoid")
     plain = linear if safe else None
-    in_range = split.training.within(0, 1)
+    in_range = rows.within(0, 1)
     if not in_range or not from_pca:
         return sigmoid if in_range else linear, plain
     compared = safe and settings.early_stopping and split.validation is not None

@@ -97,7 +97,7 @@ def check_range(loss, X: Rows, name="X") -> None:
     if not X.within(low, high):
         raise ValueError(
             f"loss={loss!r} needs {name} in the range [{low:g}, {high:g}]. Got values from "
-            f"{X.X.min():.6g} to {X.X.max():.6g} instead. Scale {name}, with "
+            f"{X.extremes[0]:.6g} to {X.extremes[1]:.6g} instead. Scale {name}, with "
             "sklearn.preprocessing.MinMaxScaler for example, or use loss='mse'."
         )
 

@@ -1,5 +1,8 @@
 """The one source of rows: dense or sparse, weighted or not, made dense a block at a time."""
 
+import copy
+import functools
+
 import numpy as np
 from scipy import sparse
 
@@ -10,20 +13,23 @@ class Rows:
     """Validated rows of a dense or CSR matrix, with optional weights.
 
     Rows of weight zero are not there: they would otherwise count in a batch, in a split and in
-    the rank of the data. `to_units` makes (X - origin) / scale of them.
+    the rank of the data. `chosen` are positions in a dense X, where not all of it is meant: rows
+    to train on are most of X, and a copy would take its memory again. `to_units` makes
+    (X - origin) / scale of them.
     """
 
-    def __init__(self, X, weights=None, origin=0.0, scale=1.0):
+    def __init__(self, X, weights=None, chosen=None):
         if weights is not None and not np.all(weights):
             X, weights = X[np.flatnonzero(weights)], weights[weights != 0]
         self.X = X
         self.weights = weights
-        self.origin = origin
-        self.scale = scale
+        self.chosen = chosen
+        self.origin = 0.0
+        self.scale = 1.0
         self.pca = None  # computed once, by whoever starts from it
 
     def __len__(self):
-        return self.X.shape[0]
+        return self.X.shape[0] if self.chosen is None else len(self.chosen)
 
     @property
     def n_features(self):
@@ -33,11 +39,23 @@ class Rows:
     def dtype(self):
         return self.X.dtype
 
+    @functools.cached_property
+    def extremes(self):
+        """The smallest and the largest entry of X."""
+        return self.X.min(), self.X.max()
+
     def total_weight(self):
         return len(self) if self.weights is None else self.weights.sum(dtype=np.float64)
 
+    def in_units(self, origin, scale):
+        """The same rows, of which `to_units` makes something else."""
+        rows = copy.copy(self)
+        rows.origin, rows.scale = origin, scale
+        return rows
+
     def take(self, indices):
-        return Rows(self.X[indices], None if self.weights is None else self.weights[indices])
+        """A copy of some of the rows."""
+        return Rows(self._at(indices), None if self.weights is None else self.weights[indices])
 
     def sample(self, n_rows, seed):
         """At most `n_rows` of the rows, drawn without replacement."""
@@ -51,6 +69,7 @@ class Rows:
         if sparse.issparse(self.X):
             out[:] = self.X[indices].toarray()
         else:
+            indices = indices if self.chosen is None else self.chosen[indices]
             # "clip" lets NumPy write to `out` without a buffer; the indices are in range.
             np.take(self.X, indices, axis=0, out=out, mode="clip")
 
@@ -64,7 +83,7 @@ class Rows:
         """Yield dense blocks of bounded size with their weights."""
         size = max(1, BLOCK_BYTES // (self.n_features * self.dtype.itemsize))
         for begin in range(0, len(self), size):
-            block = self.X[begin : begin + size]
+            block = self._at(slice(begin, begin + size))
             if sparse.issparse(block):
                 block = block.toarray()
             weights = None if self.weights is None else self.weights[begin : begin + size]
@@ -89,7 +108,9 @@ class Rows:
         tolerance the folds of one search would get different networks.
         """
         slack = 8 * np.finfo(self.dtype).eps
-        return bool(self.X.min() >= low - slack and self.X.max() <= high + slack)
+        if np.isinf([low, high]).all():
+            return True
+        return bool(self.extremes[0] >= low - slack and self.extremes[1] <= high + slack)
 
     def splits(self, fraction, n_splits, rng):
         """Hold out disjoint fractions of the distinct rows, `n_splits` at most; return for each
@@ -108,16 +129,27 @@ class Rows:
         for i in range(min(n_splits, len(distinct) // n_held)):
             first, last = distinct[i * n_held], distinct[(i + 1) * n_held - 1]
             held = (hashes >= first) & (hashes <= last)
-            splits.append((self.take(np.flatnonzero(~held)), self.take(np.flatnonzero(held))))
+            splits.append((self._view(np.flatnonzero(~held)), self.take(np.flatnonzero(held))))
         return splits
+
+    def _view(self, indices):
+        """Some of the rows, without a copy if they are dense."""
+        if sparse.issparse(self.X):
+            return self.take(indices)
+        weights = None if self.weights is None else self.weights[indices]
+        return Rows(self.X, weights, indices if self.chosen is None else self.chosen[indices])
+
+    def _at(self, indices):
+        return self.X[indices if self.chosen is None else self.chosen[indices]]
 
     def _hashes(self, rng):
         """A 64-bit hash of each row: its bits times random odd numbers, summed modulo 2^64."""
-        words = self.dtype.itemsize // 4
-        shape = (self.n_features, words)
-        factors = rng.integers(2**64, size=shape, dtype=np.uint64) | np.uint64(1)
+        per_word = 8 // self.dtype.itemsize
+        n_words = -(-self.n_features // per_word)
+        factors = rng.integers(2**64, size=n_words, dtype=np.uint64) | np.uint64(1)
         hashes = []
         for block, _ in self.blocks():
-            bits = np.ascontiguousarray(block + 0).view(np.uint32)  # + 0 turns -0.0 into 0.0
-            hashes.append(bits.astype(np.uint64) @ factors.ravel())
+            padded = np.zeros((len(block), n_words * per_word), self.dtype)
+            np.add(block, 0, out=padded[:, : self.n_features])  # which turns -0.0 into 0.0
+            hashes.append(padded.view(np.uint64) @ factors)
         return np.concatenate(hashes)

@@ -78,7 +78,7 @@ def _from_covariance(rows, mean, n_axes):
 
 
 def _from_gram(rows, mean, n_axes):
-    centred = rows.X - mean
+    centred = np.concatenate([block - mean for block, _ in rows.blocks()])
     if rows.weights is not None:
         centred *= np.sqrt(rows.weights)[:, None]
     first = len(rows) - n_axes
@@ -109,7 +109,7 @@ def _from_random_projections(rows, mean, n_axes, seed):
         return total
 
     centred = LinearOperator(
-        rows.X.shape,
+        (len(rows), rows.n_features),
         matvec=lambda q: project(q.reshape(-1, 1)),
         matmat=project,
         rmatvec=lambda q: project_back(q.reshape(-1, 1)),

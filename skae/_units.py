@@ -25,7 +25,7 @@ class Units(NamedTuple):
     scale: float
 
     def rows(self, rows: Rows) -> Rows:
-        return Rows(rows.X, rows.weights, self.mean, self.scale)
+        return rows.in_units(self.mean, self.scale)
 
     def axes(self, pca: PrincipalAxes) -> PrincipalAxes:
         return PrincipalAxes(
