@@ -479,6 +479,36 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
 
         return tuple(build(self._spec(), self.weights_)[:3])
 
+    def save(self, path):
+        """Write the fitted estimator into a file, which :func:`skae.load` reads.
+
+        The file holds parameters and weights as plain data, in the safetensors format, and is the
+        same to the byte for the same estimator. It takes its place at once when it is complete:
+        if that fails or is interrupted, an earlier file stays as it was.
+
+        Parameters
+        ----------
+        path : str or path-like
+            Path of the file; one that is there is replaced.
+
+        Raises
+        ------
+        NotFittedError
+            If there is nothing to save yet.
+
+        ValueError
+            If the estimator holds what a file can't: a callable or a RandomState among its
+            parameters, attributes that are not skae's, or parameters that `fit` would refuse. The
+            message names the way out.
+
+        OSError
+            As `open` raises it, or if the disk is full.
+        """
+        # Only here: it imports this module, to load.
+        from skae._persistence import save
+
+        save(self, path)
+
     @available_if(_samples)
     def sample(self, n_samples=1, random_state=None):
         """Decode codes drawn from the standard normal distribution, where ``kl_weight > 0``.
@@ -534,7 +564,8 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
             previous = [array.astype(spec.dtype) for array in previous]
         result = fit(spec, settings, rows, held, previous, self._seed())
         self.network_ = result.spec.to_dict()
-        self.weights_ = result.weights
+        # In one order in memory, or a copy that has another would give other last bits.
+        self.weights_ = [np.ascontiguousarray(array) for array in result.weights]
         earlier = (self.loss_curve_, self.validation_loss_curve_) if warm else ([], [])
         self.loss_curve_ = earlier[0] + result.losses
         self.validation_loss_curve_ = earlier[1] + result.validation_losses

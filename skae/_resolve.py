@@ -17,12 +17,7 @@ def resolve(estimator, rows: Rows, fitted: dict | None) -> tuple[NetworkSpec, Se
 
     The spec's output activation may still be "auto": that takes training to find out.
     """
-    for name in ("loss", "optimizer"):
-        check_config(name, getattr(estimator, name))
-    check_noise(estimator.noise)
-    image_shape = _image_shape(estimator, rows.n_features)
-    _check_variants(estimator)
-    hidden = widths(estimator.hidden_layer_sizes)
+    hidden, image_shape = check_parameters(estimator, rows.n_features)
     code = estimator.code_activation
     pca = estimator.init == "pca"
     if code == "auto":
@@ -54,6 +49,16 @@ def resolve(estimator, rows: Rows, fitted: dict | None) -> tuple[NetworkSpec, Se
     given["init"] = "pca" if pca else "glorot_uniform"
     given["noise"] = corruption(estimator.noise, rows.X)
     return NetworkSpec(**wanted), Settings(**given)
+
+
+def check_parameters(estimator, n_features) -> tuple[tuple[int, ...], tuple | None]:
+    """Refuse parameters that the table of constraints can't; return hidden widths, image shape."""
+    for name in ("loss", "optimizer"):
+        check_config(name, getattr(estimator, name))
+    check_noise(estimator.noise)
+    image_shape = _image_shape(estimator, n_features)
+    _check_variants(estimator)
+    return widths(estimator.hidden_layer_sizes), image_shape
 
 
 def _image_shape(estimator, n_features):

@@ -1,0 +1,363 @@
+"""What of an estimator a file holds, and what it may say."""
+
+import re
+
+import numpy as np
+import sklearn
+from sklearn.utils.validation import check_is_fitted
+
+from skae._activations import ACTIVATIONS
+from skae._autoencoder import AutoencoderTransformer
+from skae._file_format import DTYPES, Header, Tensor
+from skae._parameters import OPTIMIZERS
+from skae._resolve import check_parameters
+from skae._spec import NetworkSpec
+from skae._version import __version__
+
+# Everything that a fitted estimator has beside its parameters.
+ATTRIBUTES = {
+    "weights_",
+    "network_",
+    "n_iter_",
+    "loss_curve_",
+    "validation_loss_curve_",
+    "n_features_in_",
+    "feature_names_in_",
+    "_sklearn_output_config",
+    "_metadata_request",
+}
+PARAMETERS = AutoencoderTransformer()._get_param_names()
+SEQUENCES = {"hidden_layer_sizes", "image_shape", "noise"}
+# Of what Keras can make from a name alone: a configuration could also name a module to import.
+CONFIGURED = {
+    "optimizer": OPTIMIZERS,  # Keras ignores their case
+    "loss": {
+        "BinaryCrossentropy",
+        "BinaryFocalCrossentropy",
+        "CategoricalCrossentropy",
+        "CategoricalFocalCrossentropy",
+        "CategoricalHinge",
+        "CosineSimilarity",
+        "Hinge",
+        "Huber",
+        "KLDivergence",
+        "LogCosh",
+        "MeanAbsoluteError",
+        "MeanAbsolutePercentageError",
+        "MeanSquaredError",
+        "MeanSquaredLogarithmicError",
+        "Poisson",
+        "SquaredHinge",
+    },
+}
+MODULES = {"optimizer": "keras.optimizers", "loss": "keras.losses"}
+NETWORK = set(NetworkSpec.__dataclass_fields__) - {"network"}
+METHODS = ("fit", "score")  # that metadata can be requested for
+CURVES = ("loss_curve", "validation_loss_curve")
+# What names and losses may take as objects of Python beside their bytes in the file. That is
+# enough for a hundred thousand names.
+MAX_OBJECT_BYTES = 9 * 2**20
+
+
+def describe(estimator) -> tuple[dict, dict]:
+    """Metadata and tensors of a fitted estimator; refuse what they have no place for."""
+    check_is_fitted(estimator)
+    if type(estimator) is not AutoencoderTransformer:
+        raise ValueError(
+            f"save writes an AutoencoderTransformer, and this is a {type(estimator).__name__}, "
+            "which would come back as something else. Pickle it."
+        )
+    unknown = sorted(vars(estimator).keys() - ATTRIBUTES - set(PARAMETERS))
+    if unknown:
+        raise ValueError(
+            "A file has no place for attributes that are not skae's. Got "
+            f"{', '.join(unknown)}. Delete them, or pickle the estimator."
+        )
+    network = dict(estimator.network_)
+    _refuse_code("network", network.pop("network"))
+    if estimator.n_iter_ != len(estimator.loss_curve_):
+        raise ValueError("n_iter_ is not the length of loss_curve_ any more: it was changed.")
+    metadata = {
+        "network": network,
+        "output": getattr(estimator, "_sklearn_output_config", {}).get("transform"),
+        "parameters": {name: _plain(name, getattr(estimator, name)) for name in PARAMETERS},
+        "requests": _requests(estimator),
+        "versions": {
+            "numpy": np.__version__,
+            "scikit-learn": sklearn.__version__,
+            "skae": __version__,
+        },
+    }
+    tensors = {f"weights.{i}": array for i, array in enumerate(estimator.weights_)}
+    curves = {name: getattr(estimator, f"{name}_") for name in CURVES}
+    tensors |= {name: np.array(curve, np.float64) for name, curve in curves.items() if curve}
+    if hasattr(estimator, "feature_names_in_"):
+        tensors["feature_names"] = _text(estimator.feature_names_in_)
+    return metadata, tensors
+
+
+def _plain(name, value):
+    """A parameter as JSON has it."""
+    _refuse_code(name, value)
+    if isinstance(value, np.random.RandomState):
+        raise ValueError(
+            "A file can't hold the RandomState that is the 'random_state' parameter. Give an int: "
+            "set_params(random_state=0)."
+        )
+    if isinstance(value, dict) and name in CONFIGURED:
+        _check_config(name, value)
+        return value
+    if name in SEQUENCES and hasattr(value, "__len__") and not isinstance(value, str):
+        return [_plain(name, entry) for entry in value]
+    value = value.item() if isinstance(value, np.generic) else value
+    if value is not None and type(value) not in (bool, int, float, str):
+        raise ValueError(
+            f"A file can hold plain numbers and strings. Got {value!r} in the {name!r} parameter."
+        )
+    return value
+
+
+def _refuse_code(name, value):
+    if not callable(value):
+        return
+    way_out = (
+        "save the models that to_keras() returns"
+        if name == "network"
+        else f"call set_params({name}=None) before, and set it again after loading: it is not "
+        "needed but for training"
+    )
+    raise ValueError(
+        f"A file can't hold the callable {value!r} that is the {name!r} parameter: to load it "
+        f"would run code. To save without it, {way_out}. Or pickle the estimator."
+    )
+
+
+def _requests(estimator):
+    """Metadata requested by set_fit_request and the like, where that is not the default."""
+    requests = {}
+    routing = estimator.get_metadata_routing()
+    for method in METHODS:
+        given = getattr(routing, method).requests
+        chosen = {name: value for name, value in given.items() if value is not None}
+        if chosen:
+            requests[method] = chosen
+    return requests
+
+
+def _text(names):
+    """Names as one text; each ends with a zero."""
+    if any("\0" in name for name in names):
+        raise ValueError("A file can't hold a feature name with a zero character.")
+    return "".join(f"{name}\0" for name in names).encode()
+
+
+def check(header: Header) -> tuple[AutoencoderTransformer, NetworkSpec]:
+    """The estimator, not yet fitted, and the network that a header describes.
+
+    After this the data can be read: they have the size that the network implies.
+    """
+    metadata = header.metadata
+    _keys("metadata", metadata, {"network", "output", "parameters", "requests", "versions"})
+    spec = _network(metadata["network"], len(header.tensors))
+    estimator = _estimator(metadata["parameters"])
+    check_parameters(estimator, spec.n_features)
+    _set_output(estimator, metadata["output"])
+    _set_requests(estimator, metadata["requests"])
+    _keys("versions", metadata["versions"], {"numpy", "scikit-learn", "skae"})
+    if not all(_matches(r"\d[\w.+-]{0,31}", version) for version in metadata["versions"].values()):
+        raise ValueError("its metadata name versions that are none.")
+    _check_tensors(header.tensors, spec)
+    return estimator, spec
+
+
+def restore(estimator, spec: NetworkSpec, versions: dict, tensors: dict) -> AutoencoderTransformer:
+    """Give the estimator that `check` returned what was fitted; warn if the version is another."""
+    weights = [tensors[f"weights.{i}"] for i in range(len(spec.shapes()))]
+    # By the extremes, since a mask would take memory; a NaN is both of them.
+    if not all(np.isfinite([array.min(), array.max()]).all() for array in weights):
+        raise ValueError("its weights are not finite.")
+    losses, validation_losses = (
+        tensors[name].tolist() if name in tensors else [] for name in CURVES
+    )
+    state = {
+        **vars(estimator),
+        "weights_": weights,
+        "network_": spec.to_dict(),
+        "n_iter_": len(losses),
+        "loss_curve_": losses,
+        "validation_loss_curve_": validation_losses,
+        "n_features_in_": spec.n_features,
+        "_skae_version": versions["skae"],
+    }
+    if "feature_names" in tensors:
+        state["feature_names_in_"] = _names(tensors["feature_names"], spec.n_features)
+    estimator.__setstate__(state)
+    return estimator
+
+
+def _keys(name, value, expected):
+    if not isinstance(value, dict) or value.keys() != set(expected):
+        raise ValueError(f"its {name} have other keys than skae writes.")
+
+
+def _matches(pattern, value):
+    return isinstance(value, str) and value.isascii() and re.fullmatch(pattern, value) is not None
+
+
+def _network(fields, n_tensors):
+    _keys("network", fields, NETWORK)
+    hidden, image, code = (
+        fields[name] for name in ("hidden_layer_sizes", "image_shape", "code_activation")
+    )
+    known = {*ACTIVATIONS}
+    checks = {
+        # A layer has tensors, so no list of layers is longer than that of tensors.
+        "hidden_layer_sizes": _counts(hidden) and len(hidden) <= n_tensors,
+        "image_shape": image is None or (_counts(image) and len(image) == 3 and bool(hidden)),
+        "n_features": _counts([fields["n_features"]]),
+        "n_components": _counts([fields["n_components"]]),
+        "shortcut": fields["shortcut"] is False or (fields["shortcut"] is True and bool(hidden)),
+        "dtype": fields["dtype"] in ("float32", "float64"),
+        "sparsity": type(fields["sparsity"]) is float and fields["sparsity"] >= 0,
+        "kl_weight": type(fields["kl_weight"]) is float
+        and (fields["kl_weight"] == 0 or (fields["kl_weight"] > 0 and code == "linear")),
+        **{
+            name: isinstance(fields[name], str) and fields[name] in known
+            for name in ("activation", "code_activation", "output_activation")
+        },
+    }
+    wrong = [name for name, right in checks.items() if not right]
+    if wrong:
+        raise ValueError(f"its network can't be: {wrong[0]} is {fields[wrong[0]]!r}.")
+    spec = NetworkSpec(
+        **{**fields, "hidden_layer_sizes": tuple(hidden), "image_shape": image and tuple(image)}
+    )
+    if image:
+        _check_image(spec)
+    return spec
+
+
+def _check_image(spec):
+    height, width, channels = spec.image_shape
+    if height * width * channels != spec.n_features:
+        raise ValueError("its network can't be: image_shape has not n_features entries.")
+    # Rounded up to what the decoder makes of them. The weights of convolutions are few, so those
+    # of one pixel and a hundred layers would fit into a small file, and their maps nowhere.
+    factor = 2 ** len(spec.hidden_layer_sizes)
+    maps = -(-height // factor) * -(-width // factor) * factor**2
+    if maps > 64 * height * width + 2**14:
+        raise ValueError(
+            f"its network can't be: {len(spec.hidden_layer_sizes)} convolutions are too many for "
+            f"images of shape {spec.image_shape}, which would be filled up to {maps} pixels."
+        )
+
+
+def _counts(value):
+    return isinstance(value, list) and all(type(n) is int and n > 0 for n in value)
+
+
+def _estimator(parameters):
+    _keys("parameters", parameters, PARAMETERS)
+    values = {}
+    for name, value in parameters.items():
+        if isinstance(value, dict) and name in CONFIGURED:
+            _check_config(name, value)
+        elif isinstance(value, list) and name in SEQUENCES:
+            value = tuple(value)
+        entries = value if isinstance(value, tuple) else (value,) * (name not in CONFIGURED)
+        if any(isinstance(entry, dict | list) for entry in entries):
+            raise ValueError(f"A file can't hold {value!r} as the {name!r} parameter.")
+        values[name] = value
+    estimator = AutoencoderTransformer(**values)
+    estimator._validate_params()
+    return estimator
+
+
+def _check_config(name, config):
+    """Accept what Keras makes of its own classes and of plain numbers, and nothing else."""
+    options = config.get("config", {})
+    class_name = str(config.get("class_name"))
+    allowed = CONFIGURED[name]
+    right = (
+        (class_name.lower() if name == "optimizer" else class_name) in allowed
+        and config.keys() <= {"class_name", "config", "module", "registered_name"}
+        # As keras.optimizers.serialize writes them.
+        and config.get("module", MODULES[name]) == MODULES[name]
+        and config.get("registered_name") is None
+        and isinstance(options, dict)
+        and all(_is_option(key, value) for key, value in options.items())
+    )
+    if not right:
+        raise ValueError(
+            f"A file can hold a configuration as the {name!r} parameter if it names a class of "
+            f"Keras' own and plain numbers. Got {config!r}. The classes are "
+            f"{', '.join(sorted(allowed))}."
+        )
+
+
+def _is_option(key, value):
+    if key in ("name", "reduction"):
+        return _matches(r"[a-z]\w{0,63}", value)
+    return isinstance(key, str) and (value is None or isinstance(value, bool | int | float))
+
+
+def _set_output(estimator, container):
+    if container is None:
+        return
+    if container not in ("default", "pandas", "polars"):
+        raise ValueError(f"set_output was called with {container!r}, which a file can't hold.")
+    estimator.set_output(transform=container)
+
+
+def _set_requests(estimator, requests):
+    known = AutoencoderTransformer().get_metadata_routing()
+    if not isinstance(requests, dict) or not requests.keys() <= set(METHODS):
+        raise ValueError("metadata are requested for a method that takes none.")
+    for method, values in requests.items():
+        names = getattr(known, method).requests.keys()
+        if not isinstance(values, dict) or not values.keys() <= names:
+            raise ValueError(f"metadata are requested that {method} does not take.")
+        if not all(type(v) is bool or _matches(r"[A-Za-z_]\w{0,63}", v) for v in values.values()):
+            raise ValueError(f"metadata are requested for {method} by what is no name.")
+        # The setters want routing enabled, which is the user's choice for the calls that route.
+        with sklearn.config_context(enable_metadata_routing=True):
+            getattr(estimator, f"set_{method}_request")(**values)
+
+
+def _check_tensors(tensors, spec):
+    dtype = DTYPES["F32" if spec.dtype == "float32" else "F64"]
+    expected = {f"weights.{i}": Tensor(dtype, shape) for i, shape in enumerate(spec.shapes())}
+    losses = 0
+    for name in tensors.keys() & {*CURVES, "feature_names"}:
+        size = tensors[name].shape[0]
+        expected[name] = Tensor(DTYPES["U8" if name == "feature_names" else "F64"], (size,))
+        losses += size if name in CURVES else 0
+    if tensors != expected:
+        raise ValueError("its tensors are not those of its network.")
+    _check_objects(32 * losses)
+
+
+def _check_objects(n_bytes):
+    if n_bytes > MAX_OBJECT_BYTES:
+        raise ValueError(
+            "the feature names or loss curves are longer than a file can hold: they would take "
+            f"{n_bytes} bytes of memory, {MAX_OBJECT_BYTES} are the most. Pickle the estimator, or "
+            "fit it to an array, without names."
+        )
+
+
+def _names(text, n_features):
+    size = 80 if text.isascii() else 112
+    _check_objects(size * n_features + len(text) * (1 if text.isascii() else 4))
+    if text.count(0) != n_features or text[-1]:
+        raise ValueError("its feature names are not one for each feature.")
+    # One by one, since text as a whole may take four bytes for each character.
+    return np.fromiter(_split(text), dtype=object, count=n_features)
+
+
+def _split(text):
+    begin = 0
+    while begin < len(text):
+        end = text.index(0, begin)
+        yield text[begin:end].decode()
+        begin = end + 1

@@ -1,0 +1,164 @@
+"""Fitted estimators as files, written at once or not at all and read without trust."""
+
+import contextlib
+import errno
+import io
+import os
+import stat
+
+from skae._autoencoder import AutoencoderTransformer
+from skae._file_format import MAX_HEADER, encode, read_header, read_tensors
+from skae._file_state import check, describe, restore
+
+
+class ModelFileError(ValueError):
+    """What :func:`load` raises for a file that it can't make an estimator of.
+
+    See Also
+    --------
+    load : Load an estimator from a file.
+    """
+
+
+def load(path) -> AutoencoderTransformer:
+    """Load a fitted estimator from a file that its `save` method wrote.
+
+    Neither TensorFlow nor pickle takes part. Files need no trust: whatever their bytes, nothing in
+    them is run, imported or opened, and they take at most 10 MB more memory than their size. They
+    say what the estimator computes, though, and whoever changes a file on purpose can change that
+    too: where it comes from is yours to know.
+
+    Parameters
+    ----------
+    path : str or path-like
+        Path of the file.
+
+    Returns
+    -------
+    estimator : AutoencoderTransformer
+        The estimator as it was saved: it transforms to the same bits, and a warm start goes on
+        from where it was. Sequences among its parameters are tuples.
+
+    Raises
+    ------
+    ModelFileError
+        If it is no regular file, is damaged, was not written by skae, or was by a release whose
+        format this one does not know.
+
+    OSError
+        As `open` raises it: if there is no such file for example, or it may not be read.
+
+    Warns
+    -----
+    InconsistentVersionWarning
+        If another version of skae wrote the file.
+
+    See Also
+    --------
+    AutoencoderTransformer.save : Write an estimator into a file.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> import numpy as np
+    >>> import skae
+    >>> X = np.random.default_rng(0).uniform(size=(100, 6))
+    >>> estimator = skae.AutoencoderTransformer(2).fit(X)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "model.safetensors")
+    ...     estimator.save(path)
+    ...     loaded = skae.load(path)
+    >>> bool((loaded.transform(X) == estimator.transform(X)).all())
+    True
+    """
+    path = os.fspath(path)
+    try:
+        with _open(path) as file:
+            header = read_header(file, os.fstat(file.fileno()).st_size)
+            estimator, spec = check(header)
+            tensors = read_tensors(file, header)
+        return restore(estimator, spec, header.metadata["versions"], tensors)
+    except ValueError as error:
+        raise ModelFileError(f"{path!r} can't be loaded: {str(error)[:1000]}") from error
+
+
+def save(estimator, path) -> None:
+    """Write a fitted estimator into a file, for :func:`load`."""
+    path = os.fspath(path)
+    metadata, tensors = describe(estimator)
+    try:
+        pieces = encode(metadata, tensors)
+        # What could not be loaded is not written.
+        start = io.BytesIO(b"".join([*pieces[:2], pieces[2][:MAX_HEADER]]))
+        checked = check(read_header(start, sum(map(len, pieces))))
+        restore(*checked, metadata["versions"], tensors)
+    except ValueError as error:
+        raise ValueError(f"Of this estimator a file can't be made: {error}") from error
+    _write(path, pieces)
+
+
+def _open(path):
+    """Open a regular file, and wait for nothing else: a pipe would block."""
+    flags = os.O_RDONLY
+    for name in ("O_NONBLOCK", "O_NOCTTY", "O_BINARY"):  # not all of them on every platform
+        flags |= getattr(os, name, 0)
+    try:
+        file = open(path, "rb", opener=lambda path, _: os.open(path, flags))  # noqa: SIM115
+    except OSError as error:
+        if error.errno not in (errno.EISDIR, errno.ELOOP, errno.ENXIO, errno.ENODEV):
+            raise
+        raise ValueError(f"it is no regular file: {error.strerror}.") from error
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise ValueError("it is no regular file.")
+    return file
+
+
+def _write(path, pieces):
+    """Put a file in the place of another when it is whole and on the disk, not before."""
+    path = os.fsdecode(os.path.realpath(path))  # a link stays a link
+    mode = _mode(path)
+    folder = os.path.dirname(path)
+    temporary = os.path.join(folder, f".skae-{os.urandom(8).hex()}.tmp")
+    try:
+        # Not by tempfile: its files are for their owner alone, and these get what the umask allows.
+        with open(temporary, "xb") as file:
+            for piece in pieces:
+                file.write(piece)
+            file.flush()
+            os.fsync(file.fileno())
+        if mode is not None:
+            os.chmod(temporary, mode)
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise
+    _sync_folder(folder)
+
+
+def _mode(path):
+    """Permissions of the file to replace, or None without one; refuse what is not to be replaced,
+    though the folder would allow that."""
+    try:
+        mode = os.stat(path).st_mode
+    except FileNotFoundError:
+        return None
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+    if not stat.S_ISREG(mode):
+        raise ValueError(f"save writes regular files, and {path!r} is none. Give another path.")
+    if not os.access(path, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+    return stat.S_IMODE(mode)
+
+
+def _sync_folder(folder):
+    """Have the new name survive a crash too, where folders can be told so."""
+    # Not an error: the file is in its place, and some file systems can't.
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,398 @@
+"""Files hold the whole estimator, or say what they can't hold; writing them is all or nothing."""
+
+import errno
+import fractions
+import os
+import pathlib
+import resource
+import stat
+import subprocess
+import sys
+import warnings
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+import safetensors.numpy
+import sklearn
+import skops.io
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.datasets import load_digits
+from sklearn.exceptions import InconsistentVersionWarning, NotFittedError
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MinMaxScaler
+
+import skae
+from skae import AutoencoderTransformer
+from skae._file_state import NETWORK, PARAMETERS
+
+GOLDEN = pathlib.Path(__file__).parent / "golden"
+X = (load_digits().data[:200] / 16).astype(np.float32)
+NAMES = [f"pixel {i} à l'encre" for i in range(64)]
+
+VARIANTS = {
+    "default": ({}, X),
+    "float64, configured": (
+        {
+            "init": "glorot_uniform",
+            "epochs": np.int64(2),
+            "learning_rate": np.float32(0.1),
+            "optimizer": keras.optimizers.serialize(keras.optimizers.SGD(0.1)),
+            "loss": {"class_name": "Huber", "config": {"delta": 0.5}},
+        },
+        X.astype(np.float64),
+    ),
+    "deep, denoising, variational, with names": (
+        {"epochs": 2, "noise": ("gaussian", 0.1), "kl_weight": 0.1, "hidden_layer_sizes": [8]},
+        pd.DataFrame(X, columns=NAMES),
+    ),
+    "convolutional": ({"epochs": 2, "image_shape": (8, 8), "hidden_layer_sizes": 2}, X),
+}
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    """An estimator, to be left as it is."""
+    return untrained(2).fit(X[:, :20])
+
+
+def untrained(n_components):
+    """Such as end as PCA, for tests of what has nothing to do with training."""
+    return AutoencoderTransformer(n_components, output_activation="linear", random_state=0)
+
+
+def copy_of(estimator):
+    other = AutoencoderTransformer()
+    other.__setstate__(estimator.__getstate__())
+    return other
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_loaded_estimators_are_the_saved_ones(name, tmp_path):
+    """The same parameters, attributes, outputs and file, and the same training from there on."""
+    parameters, data = VARIANTS[name]
+    original = AutoencoderTransformer(4, random_state=0, early_stopping=False, **parameters)
+    original.fit(data).save(tmp_path / "first")
+    loaded = skae.load(tmp_path / "first")
+    loaded.save(str(tmp_path / "second"))
+    assert (tmp_path / "first").read_bytes() == (tmp_path / "second").read_bytes()
+    plain = original.get_params()
+    plain["hidden_layer_sizes"] = loaded.hidden_layer_sizes
+    assert loaded.get_params() == plain
+    assert np.array_equal(loaded.hidden_layer_sizes, original.hidden_layer_sizes)
+    assert vars(loaded).keys() == vars(original).keys()
+    for array, other in zip(loaded.weights_, original.weights_, strict=True):
+        assert_array_equal(array, other)
+        assert array.dtype == other.dtype
+        assert array.flags.owndata
+        assert array.flags.writeable
+    assert loaded.network_ == original.network_
+    assert loaded.n_iter_ == original.n_iter_
+    assert loaded.loss_curve_ == original.loss_curve_
+    assert loaded.validation_loss_curve_ == original.validation_loss_curve_
+    assert list(loaded.get_feature_names_out()) == list(original.get_feature_names_out())
+    for estimator in (original, loaded):
+        estimator.set_params(warm_start=True, epochs=2)
+    for _ in range(2):
+        codes = original.transform(data)
+        assert_array_equal(loaded.transform(data), codes)
+        assert_array_equal(loaded.inverse_transform(codes), original.inverse_transform(codes))
+        assert loaded.score(data) == original.score(data)
+        loaded.fit(data)
+        original.fit(data)
+
+
+def test_choices_of_output_and_routing_are_kept(fitted, tmp_path):
+    with sklearn.config_context(enable_metadata_routing=True):
+        estimator = untrained(2)
+        estimator.set_fit_request(X_val=True, sample_weight="weights").set_score_request(
+            sample_weight=False
+        )
+    frame = pd.DataFrame(X[:, :3], columns=["length", "Länge", ""])
+    estimator.set_output(transform="pandas").fit(frame).save(tmp_path / "file")
+    loaded = skae.load(tmp_path / "file")
+    assert isinstance(loaded.transform(frame), pd.DataFrame)
+    assert list(loaded.inverse_transform(loaded.transform(frame)).columns) == list(frame.columns)
+    assert loaded.feature_names_in_.dtype == object
+    assert repr(loaded.get_metadata_routing()) == repr(estimator.get_metadata_routing())
+    fitted.save(tmp_path / "file")
+    assert "_metadata_request" not in vars(skae.load(tmp_path / "file"))
+
+
+def test_another_process_loads_and_saves_without_tensorflow(fitted, tmp_path):
+    """It encodes to the same bits, and writes the same bytes; to import skae takes no library for
+    files either."""
+    fitted.save(tmp_path / "first")
+    code = """if True:
+        import sys
+        import numpy as np
+        import skae
+        assert "safetensors" not in sys.modules
+        estimator = skae.load(sys.argv[1])
+        codes = estimator.transform(np.linspace(0, 1, 40, dtype=np.float32).reshape(2, 20))
+        estimator.save(sys.argv[2])
+        print({"tensorflow", "keras", "skae._keras"} & set(sys.modules), codes.tobytes().hex())
+    """
+    paths = [tmp_path / "first", tmp_path / "second"]
+    out = subprocess.run(
+        [sys.executable, "-c", code, *paths],
+        cwd=pathlib.Path(skae.__file__).parents[1],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    rows = np.linspace(0, 1, 40, dtype=np.float32).reshape(2, 20)
+    assert out.split() == ["set()", fitted.transform(rows).tobytes().hex()]
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+
+
+def test_files_are_weights_and_a_little(tmp_path):
+    """784 features and 500 epochs take at most 8 kB more than the weights."""
+    images = np.random.default_rng(0).uniform(size=(100, 784)).astype(np.float32)
+    estimator = untrained(32).fit(images)
+    estimator.loss_curve_ = np.random.default_rng(0).uniform(size=500).tolist()
+    estimator.n_iter_ = 500
+    estimator.save(tmp_path / "file")
+    weights = sum(array.nbytes for array in estimator.weights_)
+    assert weights < (tmp_path / "file").stat().st_size <= weights + 8 * 1024
+
+
+def test_safetensors_reads_the_weights(fitted, tmp_path):
+    """The files are what they claim to be for other programs."""
+    fitted.save(tmp_path / "file")
+    arrays = safetensors.numpy.load_file(tmp_path / "file")
+    for i, array in enumerate(fitted.weights_):
+        assert_array_equal(arrays[f"weights.{i}"], array)
+    with safetensors.safe_open(tmp_path / "file", framework="numpy") as file:
+        assert list(file.metadata()) == ["skae"]
+
+
+# Rows, and the codes and reconstructions that Keras' own models computed of them when the files
+# were made. Within float32 of any machine.
+ROWS = np.array([[1.0, 0.0, -1.0, 2.0, 0.5], [0.0, 0.25, 1.0, -1.0, -2.0]])
+IMAGE = np.arange(12.0).reshape(1, 12) / 12
+FILES = {
+    "format_1_dense": (
+        ROWS,
+        [[0.9196067519695, -0.6887574756771], [0.4323582242486, -0.2755524302370]],
+        [
+            [-0.2921282371, -0.9894911648, 0.2921242769, 0.8529125251, -0.5278098636],
+            [-0.1364405570, -0.4138772824, 0.2056414154, 0.3443316532, -0.2699493331],
+        ],
+    ),
+    "format_1_deep_variational": (
+        ROWS,
+        [[-0.60902566, 0.08878639], [0.47089911, -0.12055382]],
+        [
+            [0.31512812, 0.46597692, -1.28523445, 0.13461711, 0.21345556],
+            [-0.29410627, 0.58075005, 1.30790102, 0.20440656, -1.17254019],
+        ],
+    ),
+    "format_1_convolutional": (
+        IMAGE,
+        [[0.19074740, 0.07376092]],
+        np.reshape(
+            [
+                *(0.49795598, 0.49826390, 0.50388658, 0.65373361, 0.50251919, 0.48669136),
+                *(0.50689387, 0.52147108, 0.43152431, 0.50593537, 0.56583971, 0.61203223),
+            ],
+            (1, 12),
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_files_of_every_format_are_read(name):
+    rows, codes, reconstructed = FILES[name]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", InconsistentVersionWarning)
+        estimator = skae.load(GOLDEN / f"{name}.safetensors")
+    estimator.set_output(transform="default")
+    if hasattr(estimator, "feature_names_in_"):
+        assert list(estimator.feature_names_in_) == ["length", "width", "Größe", "", "x4"]
+        rows = pd.DataFrame(rows, columns=estimator.feature_names_in_)
+    assert_allclose(estimator.transform(rows), codes, rtol=1e-4, atol=1e-6)
+    assert_allclose(estimator.inverse_transform(codes), reconstructed, rtol=1e-4, atol=1e-6)
+
+
+def test_golden_files_are_all_tested():
+    assert {path.stem for path in GOLDEN.iterdir()} == set(FILES)
+
+
+FORMAT_1 = {
+    "parameters": """activation batch_size code_activation early_stopping epochs hidden_layer_sizes
+        image_shape init kl_weight learning_rate loss n_components n_iter_no_change network noise
+        optimizer output_activation random_state sparsity tol validation_fraction verbose
+        warm_start""",
+    "network": """activation code_activation dtype hidden_layer_sizes image_shape kl_weight
+        n_components n_features output_activation shortcut sparsity""",
+}
+
+
+def test_format_1_has_these_fields():
+    """Whoever adds one has to raise the number of the format, as its docstring says."""
+    assert skae._file_format.FORMAT == 1
+    assert sorted(PARAMETERS) == FORMAT_1["parameters"].split()
+    assert sorted(NETWORK) == FORMAT_1["network"].split()
+
+
+def test_a_pipeline_of_it_needs_one_type_to_be_trusted():
+    trusted = ["skae._autoencoder.AutoencoderTransformer"]
+    frame = pd.DataFrame(X, columns=NAMES)
+    pipe = make_pipeline(MinMaxScaler(), untrained(2)).fit(frame)
+    dumped = skops.io.dumps(pipe)
+    assert skops.io.get_untrusted_types(data=dumped) == trusted
+    assert_array_equal(
+        skops.io.loads(dumped, trusted=trusted).transform(frame), pipe.transform(frame)
+    )
+
+
+class Derived(AutoencoderTransformer):
+    """One that a file would turn into its base."""
+
+
+def derived(estimator):
+    vars(subclassed := Derived()).update(vars(estimator))
+    return subclassed
+
+
+def other(**attributes):
+    """Function that changes an estimator."""
+
+    def change(estimator):
+        vars(estimator).update(attributes)
+        return estimator
+
+    return change
+
+
+def config(**entries):
+    return {"class_name": "Adam", "config": {}, **entries}
+
+
+REFUSED = {
+    "noise": (
+        other(noise=lambda batch, rng: batch),
+        r"set_params\(noise=None\) before, and set it",
+    ),
+    "network": (other(network=print), r"callable .*'network'.*models that to_keras\(\) returns"),
+    "RandomState": (other(random_state=np.random.RandomState(0)), "Give an int"),
+    "attribute": (other(colour="red"), "no place for .* not skae's. Got colour"),
+    "subclass": (derived, "this is a Derived"),
+    "fraction": (other(tol=fractions.Fraction(1, 9)), r"Got Fraction\(1, 9\) in the 'tol' param"),
+    "large": (other(epochs=10**30), "integer of more than 64 bits"),
+    "infinite": (other(noise=("gaussian", np.inf)), "not JSON compliant"),
+    "invalid": (other(n_components=0), r"must be an int in the range \[1, inf\). Got 0"),
+    "wrong together": (other(kl_weight=1.0, code_activation="relu"), "it has to be linear"),
+    "NaN": (other(weights_=[np.full((20, 2), np.nan)]), "tensors are not those of its network"),
+    "another class": (other(optimizer=config(class_name="Mine")), "names a class of Keras' own"),
+    "module": (other(optimizer=config(module="os")), "names a class of Keras' own"),
+    "registered": (other(optimizer=config(registered_name="a>Adam")), "a class of Keras' own"),
+    "nested": (
+        other(optimizer=config(config={"learning_rate": config()})),
+        "and plain numbers",
+    ),
+    "function": (
+        other(loss={"class_name": "function", "config": "system", "module": "os"}),
+        "The classes are BinaryCrossentropy, ",
+    ),
+    "zero in a name": (
+        other(feature_names_in_=np.array(["a\0"] + ["b"] * 19, object)),
+        "a feature name with a zero character",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_a_file_cannot_hold_is_refused(fitted, name, tmp_path):
+    """Nothing is lost in silence, and no file is written that could not be loaded."""
+    change, message = REFUSED[name]
+    estimator = change(copy_of(fitted))
+    with pytest.raises(ValueError, match=message):
+        estimator.save(tmp_path / "file")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_weights_that_are_not_finite_are_refused(fitted, tmp_path):
+    estimator = copy_of(fitted)
+    estimator.weights_ = [array.copy() for array in fitted.weights_]
+    estimator.weights_[0][1, 1] = np.nan
+    with pytest.raises(ValueError, match="weights are not finite"):
+        estimator.save(tmp_path / "file")
+
+
+def test_an_unfitted_estimator_is_refused(tmp_path):
+    with pytest.raises(NotFittedError, match="is not fitted yet"):
+        AutoencoderTransformer().save(tmp_path / "file")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left"), KeyboardInterrupt()])
+@pytest.mark.parametrize("where", ["fsync", "replace"])
+def test_a_save_that_fails_leaves_the_old_file(fitted, tmp_path, monkeypatch, error, where):
+    def fail(*args):
+        raise error
+
+    (tmp_path / "file").write_text("old")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, where, fail)
+        with pytest.raises(type(error)):
+            fitted.save(tmp_path / "file")
+    assert (tmp_path / "file").read_text() == "old"
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_a_file_that_the_system_cuts_short_leaves_the_old_one(tmp_path):
+    """A real limit, in the middle of the data: it stands for a full disk."""
+    estimator = untrained(32).fit(X)
+    estimator.save(tmp_path / "file")
+    before = (tmp_path / "file").read_bytes()
+    estimator.set_params(tol=0.1)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) // 2, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            estimator.save(tmp_path / "file")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert (tmp_path / "file").read_bytes() == before
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_files_have_the_permissions_that_open_would_give(fitted, tmp_path):
+    path = tmp_path / "file"
+    before = os.umask(0o027)
+    try:
+        fitted.save(path)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+    path.chmod(0o604)
+    fitted.save(path)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o604
+
+
+def test_a_link_stays_one_and_what_is_no_file_is_left_alone(fitted, tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to("folder/file")
+    fitted.save(tmp_path / "link")
+    assert (tmp_path / "link").is_symlink()
+    assert skae.load(tmp_path / "folder" / "file").n_components == 2
+    with pytest.raises(IsADirectoryError):
+        fitted.save(tmp_path / "folder")
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ValueError, match=r"save writes regular files, and .*pipe' is none"):
+        fitted.save(tmp_path / "pipe")
+    with pytest.raises(FileNotFoundError):
+        fitted.save(tmp_path / "nowhere" / "file")
+    assert sorted(os.listdir(tmp_path)) == ["folder", "link", "pipe"]
+
+
+def test_another_version_warns(fitted, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr("skae._file_state.__version__", "0.0.1")
+        fitted.save(tmp_path / "file")
+    with pytest.warns(InconsistentVersionWarning, match=r"from version 0\.0\.1 when"):
+        skae.load(tmp_path / "file")
