@@ -1,6 +1,7 @@
 """What of an estimator a file holds, and what it may say."""
 
 import re
+import sys
 
 import numpy as np
 import sklearn
@@ -190,7 +191,8 @@ def restore(estimator, spec: NetworkSpec, versions: dict, tensors: dict) -> Auto
         "_skae_version": versions["skae"],
     }
     if "feature_names" in tensors:
-        state["feature_names_in_"] = _names(tensors["feature_names"], spec.n_features)
+        room = _room_for_names(len(losses) + len(validation_losses), spec.n_features)
+        state["feature_names_in_"] = _names(tensors["feature_names"], spec.n_features, room)
     estimator.__setstate__(state)
     return estimator
 
@@ -310,6 +312,8 @@ def _set_output(estimator, container):
 
 
 def _set_requests(estimator, requests):
+    if requests == {}:
+        return
     known = AutoencoderTransformer().get_metadata_routing()
     if not isinstance(requests, dict) or not requests.keys() <= set(METHODS):
         raise ValueError("metadata are requested for a method that takes none.")
@@ -327,37 +331,44 @@ def _set_requests(estimator, requests):
 def _check_tensors(tensors, spec):
     dtype = DTYPES["F32" if spec.dtype == "float32" else "F64"]
     expected = {f"weights.{i}": Tensor(dtype, shape) for i, shape in enumerate(spec.shapes())}
-    losses = 0
     for name in tensors.keys() & {*CURVES, "feature_names"}:
-        size = tensors[name].shape[0]
-        expected[name] = Tensor(DTYPES["U8" if name == "feature_names" else "F64"], (size,))
-        losses += size if name in CURVES else 0
+        kind = "U8" if name == "feature_names" else "F64"
+        expected[name] = Tensor(DTYPES[kind], tensors[name].shape[:1])
     if tensors != expected:
         raise ValueError("its tensors are not those of its network.")
-    _check_objects(32 * losses)
+    losses = sum(tensors[name].shape[0] for name in tensors.keys() & {*CURVES})
+    _room_for_names(losses, spec.n_features if "feature_names" in tensors else 0)
 
 
-def _check_objects(n_bytes):
-    if n_bytes > MAX_OBJECT_BYTES:
+def _room_for_names(n_losses, n_names):
+    """What is left of the bytes for objects: a number in a list takes 32, a name's place 8."""
+    left = MAX_OBJECT_BYTES - 32 * n_losses - 8 * n_names
+    _check_room(left)
+    return left
+
+
+def _check_room(left):
+    if left < 0:
         raise ValueError(
-            "the feature names or loss curves are longer than a file can hold: they would take "
-            f"{n_bytes} bytes of memory, {MAX_OBJECT_BYTES} are the most. Pickle the estimator, or "
+            "the feature names or loss curves are longer than a file can hold. As objects of "
+            f"Python they would take more than {MAX_OBJECT_BYTES} bytes. Pickle the estimator, or "
             "fit it to an array, without names."
         )
 
 
-def _names(text, n_features):
-    size = 80 if text.isascii() else 112
-    _check_objects(size * n_features + len(text) * (1 if text.isascii() else 4))
+def _names(text, n_features, room):
     if text.count(0) != n_features or text[-1]:
         raise ValueError("its feature names are not one for each feature.")
+    return np.fromiter(_split(text, room), dtype=object, count=n_features)
+
+
+def _split(text, room):
     # One by one, since text as a whole may take four bytes for each character.
-    return np.fromiter(_split(text), dtype=object, count=n_features)
-
-
-def _split(text):
     begin = 0
     while begin < len(text):
         end = text.index(0, begin)
-        yield text[begin:end].decode()
+        name = text[begin:end].decode()
+        room -= sys.getsizeof(name) + 8  # on average, to the next multiple of 16
+        _check_room(room)
+        yield name
         begin = end + 1
