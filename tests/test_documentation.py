@@ -9,12 +9,12 @@ import pathlib
 import numpydoc.validate
 import pytest
 
-from skae import AutoencoderTransformer, _autoencoder
+from skae import AutoencoderTransformer, _autoencoder, _persistence
 
 # scikit-learn's own habits: no extended summary where one sentence says all, no "See Also" and
 # no example for every method, names for what is returned.
 IGNORED = {"ES01", "SA01", "EX01", "RT02"}
-PUBLIC = ["AutoencoderTransformer"] + [
+PUBLIC = ["AutoencoderTransformer", "ModelFileError", "load"] + [
     f"AutoencoderTransformer.{name}"
     for name, member in inspect.getmembers(AutoencoderTransformer, inspect.isfunction)
     if not name.startswith("_") and member.__module__.startswith("skae")
@@ -58,8 +58,10 @@ def test_docstrings_follow_numpydoc(name):
 
 
 def test_examples_in_docstrings_run():
-    assert doctest.testmod(_autoencoder).failed == 0
-    assert doctest.testmod(_autoencoder).attempted > 5
+    for module in (_autoencoder, _persistence):
+        done = doctest.testmod(module)
+        assert done.failed == 0
+        assert done.attempted > 5
 
 
 def test_every_parameter_and_fitted_attribute_is_documented():

@@ -1,0 +1,183 @@
+"""Files that are not what they seem are refused in words, and do nothing."""
+
+import os
+import pathlib
+import re
+import runpy
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import skae
+
+TESTS = pathlib.Path(__file__).parent
+HOSTILE = runpy.run_path(str(TESTS / "hostile_files.py"))
+DENSE, CONVOLUTIONAL = HOSTILE["DENSE"], HOSTILE["CONVOLUTIONAL"]
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.InconsistentVersionWarning")
+
+
+def changed(change, data=DENSE):
+    """A file with the right digest whose header or metadata a function has changed."""
+    header, metadata, arrays = HOSTILE["take_apart"](data)
+    change(header, metadata)
+    return HOSTILE["put_together"](header, metadata, arrays)
+
+
+def parameter(name, value):
+    return changed(lambda _, metadata: metadata["parameters"].update({name: value}))
+
+
+def network(data=DENSE, **fields):
+    return changed(lambda _, metadata: metadata["network"].update(fields), data)
+
+
+def entry(**fields):
+    """A file that declares another bias of the encoder."""
+    return changed(lambda header, _: header["weights.1"].update(fields))
+
+
+def metadata(**entries):
+    return changed(lambda _, metadata: metadata.update(entries))
+
+
+def without_digest():
+    return changed(lambda _, metadata: metadata.pop("digest"))
+
+
+def text(old, new):
+    """A file whose metadata have another text."""
+    header, entries, data = HOSTILE["take_apart"](DENSE)
+    return HOSTILE["put_together"](header, HOSTILE["compact"](entries).replace(old, new), data)
+
+
+MODULE = {"class_name": "Adam", "config": {}, "module": "os", "registered_name": "os>system"}
+FUNCTION = {"class_name": "function", "config": "system", "module": "os"}
+NESTED = {"class_name": "Adam", "config": {"learning_rate": MODULE}}
+REFUSED = {
+    "damaged": (DENSE[:-1] + b"?", "it is damaged: its content does not have the digest"),
+    "cut": (DENSE[:-1], "its header declares 1857 bytes, but it has 1856"),
+    "longer": (DENSE + b"\0", "its header declares 1857 bytes, but it has 1858"),
+    "empty": (b"", "it is no safetensors file"),
+    "pickle": (b"\x80\x04cos\nsystem\n(S'true'\ntR.", "it is no safetensors file"),
+    "of others": (HOSTILE["put_together"]("{}", "", b""), "a safetensors file, but not of skae"),
+    "later": (metadata(format=2, needs="0.7.0"), r"it has format 2, .* Install skae 0\.7\.0 or l"),
+    "later, rude": (metadata(format=2, needs="\33[2J"), "have no number of a format"),
+    "no digest": (without_digest(), "have no digest in its place"),
+    "no format": (metadata(format=True), "have no number of a format"),
+    "more keys": (metadata(more=1), "its metadata have other keys"),
+    "key twice": (text('"output":null', '"output":null,"output":null'), "a key twice"),
+    "NaN": (text('"tol":0.0001', '"tol":NaN'), "NaN, which is no JSON"),
+    "infinite": (text('"tol":0.0001', '"tol":1e999'), "not JSON compliant"),
+    "another form": (text('"tol":0.0001', '"tol":0.00010'), "not canonical JSON"),
+    "long integer": (text('"epochs":3', '"epochs":' + "9" * 30), "more than 64 bits"),
+    "parameter": (parameter("epochs", 0), "'epochs' parameter .* Got 0 instead"),
+    "parameter of noise": (parameter("noise", ["masking", 2]), "'noise' parameter"),
+    "list": (parameter("epochs", [1]), r"can't hold \[1\] as the 'epochs'"),
+    "new parameter": (parameter("depth", 1), "its parameters have other keys"),
+    "class": (parameter("optimizer", {"class_name": "Mine", "config": {}}), "of Keras' own"),
+    "module": (parameter("optimizer", MODULE), "of Keras' own and plain numbers"),
+    "function": (parameter("loss", FUNCTION), "of Keras' own and plain numbers"),
+    "nested": (parameter("optimizer", NESTED), "JSON of depth 6"),
+    "callable": (parameter("network", "os.system"), "'network' parameter"),
+    "activation": (network(activation="eval"), "its network can't be: activation is 'eval'"),
+    "no features": (network(n_features=0), "n_features is 0"),
+    "boolean width": (network(n_components=True), "n_components is True"),
+    "shortcut to nowhere": (network(shortcut=True), "shortcut is True"),
+    "other shapes": (network(n_components=3), "tensors are not those of its network"),
+    "other dtype": (network(dtype="float32"), "tensors are not those of its network"),
+    "image": (network(image_shape=[1, 5, 1]), r"image_shape is \[1, 5, 1\]"),
+    "image of others": (network(CONVOLUTIONAL, image_shape=[3, 3, 1]), "not n_features entries"),
+    "bomb": (
+        network(CONVOLUTIONAL, hidden_layer_sizes=[1] * 8),
+        r"8 convolutions are too many for images of shape \(3, 4, 1\).* 65536 pixels",
+    ),
+    "output": (metadata(output="os"), "set_output was called with 'os'"),
+    "request": (metadata(requests={"fit": {"X_val": "a b"}}), "by what is no name"),
+    "request of another": (metadata(requests={"fit": {"Z": True}}), "that fit does not take"),
+    "version": (metadata(versions={"numpy": "", "scikit-learn": "1", "skae": "1"}), "are none"),
+    "type": (entry(dtype="F16"), "of a type that skae never writes"),
+    "no shape": (entry(shape=[]), "a tensor of no shape"),
+    "zero size": (entry(shape=[0]), "a tensor of no shape"),
+    "overlap": (entry(data_offsets=[0, 16]), "do not lie side by side"),
+    "size": (entry(shape=[3]), "do not lie side by side"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_bad_files_are_told_apart(name, tmp_path):
+    """Each has a right digest, but the damaged one."""
+    data, message = REFUSED[name]
+    (tmp_path / "file").write_bytes(data)
+    with pytest.raises(skae.ModelFileError, match=f"file' can't be loaded: .*{message}"):
+        skae.load(tmp_path / "file")
+
+
+def test_weights_that_are_not_finite_are_refused(tmp_path):
+    header, entries, data = HOSTILE["take_apart"](DENSE)
+    begin = header["weights.0"]["data_offsets"][0]
+    for value in (np.nan, np.inf, -np.inf):
+        spoilt = data[:begin] + np.float64(value).tobytes() + data[begin + 8 :]
+        (tmp_path / "file").write_bytes(HOSTILE["put_together"](header, entries, spoilt))
+        with pytest.raises(skae.ModelFileError, match="weights are not finite"):
+            skae.load(tmp_path / "file")
+
+
+def test_names_are_checked(tmp_path):
+    header, entries, data = HOSTILE["take_apart"](DENSE)
+    begin = header["feature_names"]["data_offsets"][0]
+    for old, new, message in (
+        (b"width\0", b"width ", "not one for each feature"),
+        (b"width\0", b"widt\xff\0", "can't decode byte 0xff"),
+    ):
+        assert old in data[begin:]
+        file = HOSTILE["put_together"](header, entries, data.replace(old, new))
+        (tmp_path / "file").write_bytes(file)
+        with pytest.raises(skae.ModelFileError, match=message):
+            skae.load(tmp_path / "file")
+
+
+def test_what_is_changed_within_bounds_is_loaded(tmp_path):
+    """The tests above refuse for the reason that they name, not whatever is changed."""
+    (tmp_path / "file").write_bytes(parameter("epochs", 7))
+    assert skae.load(tmp_path / "file").epochs == 7
+    (tmp_path / "file").write_bytes(network(activation="tanh"))
+    assert skae.load(tmp_path / "file").network_["activation"] == "tanh"
+
+
+def test_no_file_raises_as_open_does(tmp_path):
+    with pytest.raises(FileNotFoundError, match=re.escape(str(tmp_path / "nothing"))):
+        skae.load(tmp_path / "nothing")
+
+
+@pytest.mark.parametrize("kind", ["pipe", "loop", "socket", "directory", "device"])
+def test_what_is_no_regular_file_is_refused_at_once(kind, tmp_path):
+    path = HOSTILE["no_regular_files"](str(tmp_path))[kind]
+    with pytest.raises(skae.ModelFileError, match="can't be loaded: it is no regular file"):
+        skae.load(path)
+
+
+def command(name, *arguments):
+    """Run one of the long attacks, in its short form and a process of its own."""
+    return subprocess.run(
+        [sys.executable, TESTS / name, *arguments],
+        env={**os.environ, "PYTHONPATH": str(pathlib.Path(skae.__file__).parents[1])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_five_thousand_hostile_files_do_no_harm():
+    """See the script for what is promised; it exits with an error if that is broken."""
+    done = command("fuzz_files.py", "--quick")
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert int(re.search(r"^(\d+) files", done.stdout, re.M)[1]) > 5000
+
+
+def test_a_kill_leaves_the_old_file_or_the_new():
+    done = command("kill_saves.py", "10")
+    assert done.returncode == 0, done.stderr
+    assert "the old or the new file 10 times" in done.stdout
