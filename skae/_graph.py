@@ -1,0 +1,117 @@
+"""Networks as operators of ONNX: what `_inference` computes, written down instead.
+
+Every function takes `op(name, *inputs, **attributes)`, which adds an operator to a graph and
+returns the name of its output. Its inputs are such names, or arrays and numbers.
+
+Activations are put together from the few operators that onnxruntime has for float64 too, rather
+than named: ONNX has a name for nearly all of them, and onnxruntime has these for float32 alone.
+"""
+
+import numpy as np
+
+from skae._activations import SELU_ALPHA, SELU_SCALE
+from skae._spec import NetworkSpec
+
+IMAGE_FIRST = (0, 3, 1, 2)  # from Keras' (rows, height, width, channels) to ONNX' channels first
+IMAGE_LAST = (0, 2, 3, 1)
+# From Keras' (height, width, inputs, outputs), and from its transposed (height, width, outputs,
+# inputs): in ONNX, too, each has the other's order.
+KERNEL = (3, 2, 0, 1)
+
+
+def encode(op, spec: NetworkSpec, weights, X):
+    """Add what maps rows to codes: to their means, if they are variational."""
+    arrays = weights[: len(spec.half_shapes()[0])]
+    layers = _dense if spec.image_shape is None else _image_to_code
+    return _half(op, spec, arrays, X, layers, spec.code_activation)
+
+
+def decode(op, spec: NetworkSpec, weights, codes):
+    """Add what maps codes to rows."""
+    n_encoder, n_decoder = map(len, spec.half_shapes())
+    arrays = weights[n_encoder : n_encoder + n_decoder]
+    layers = _dense if spec.image_shape is None else _code_to_image
+    return _half(op, spec, arrays, codes, layers, spec.output_activation)
+
+
+def _half(op, spec, arrays, X, layers, last_activation):
+    end = len(arrays) - spec.shortcut * (1 if spec.image_shape is None else 2)
+    kernels, biases = arrays[:end:2], arrays[1:end:2]
+    outputs = layers(op, spec, kernels, biases, X)
+    if spec.shortcut:
+        outputs = op("Add", outputs, op("Gemm", X, *arrays[end:]))
+    return ACTIVATIONS[last_activation](op, outputs)
+
+
+def _dense(op, spec, kernels, biases, X):
+    activate = ACTIVATIONS[spec.activation]
+    for kernel, bias in zip(kernels[:-1], biases[:-1], strict=True):
+        X = activate(op, op("Gemm", X, kernel, bias))
+    return op("Gemm", X, kernels[-1], biases[-1])
+
+
+def _image_to_code(op, spec, kernels, biases, X):
+    height, width, channels = spec.image_shape
+    # 0 is ONNX' word for a size that stays, here the number of rows.
+    image = op("Transpose", op("Reshape", X, [0, height, width, channels]), perm=IMAGE_FIRST)
+    for kernel, bias in zip(kernels[:-1], biases[:-1], strict=True):
+        # As TensorFlow pads: an even size at its end only.
+        pads = [height % 2, width % 2, 1, 1]
+        image = op("Conv", image, kernel.transpose(KERNEL), bias, pads=pads, strides=[2, 2])
+        image = ACTIVATIONS[spec.activation](op, image)
+        height, width = -(-height // 2), -(-width // 2)
+    flat = op("Reshape", op("Transpose", image, perm=IMAGE_LAST), [0, len(kernels[-1])])
+    return op("Gemm", flat, kernels[-1], biases[-1])
+
+
+def _code_to_image(op, spec, kernels, biases, codes):
+    height, width, _ = spec.image_shape
+    activate = ACTIVATIONS[spec.activation]
+    rounded, filters = 2 ** len(spec.hidden_layer_sizes), spec.hidden_layer_sizes[-1]
+    small = [0, -(-height // rounded), -(-width // rounded), filters]
+    maps = op("Reshape", activate(op, op("Gemm", codes, kernels[0], biases[0])), small)
+    image = op("Transpose", maps, perm=IMAGE_FIRST)
+    for kernel, bias in zip(kernels[1:-1], biases[1:-1], strict=True):
+        options = {"pads": [0, 0, 1, 1], "strides": [2, 2]}
+        image = activate(op, op("ConvTranspose", image, kernel.transpose(KERNEL), bias, **options))
+    image = op("Conv", image, kernels[-1].transpose(KERNEL), biases[-1], pads=[1, 1, 1, 1])
+    image = op("Slice", image, [0, 0], [height, width], [2, 3])
+    return op("Reshape", op("Transpose", image, perm=IMAGE_LAST), [0, spec.n_features])
+
+
+def _elu(op, x, alpha=1.0):
+    tail = op("Mul", op("Sub", op("Exp", op("Min", x, 0.0)), 1.0), alpha)
+    return op("Add", op("Relu", x), tail)
+
+
+def _gelu(op, x):
+    return op("Mul", op("Mul", x, 0.5), op("Add", op("Erf", op("Mul", x, np.sqrt(0.5))), 1.0))
+
+
+def _hard_sigmoid(op, x):
+    return op("Clip", op("Add", op("Div", x, 6.0), 0.5), 0.0, 1.0)
+
+
+def _softplus(op, x):
+    # The exponential of a negative number alone: that of a large one overflows.
+    small = op("Log", op("Add", op("Exp", op("Neg", op("Abs", x))), 1.0))
+    return op("Add", op("Relu", x), small)
+
+
+ACTIVATIONS = {
+    "elu": _elu,
+    "exponential": lambda op, x: op("Exp", x),
+    "gelu": _gelu,
+    "hard_sigmoid": _hard_sigmoid,
+    "leaky_relu": lambda op, x: op("Max", x, op("Mul", x, 0.2)),
+    "linear": lambda op, x: x,
+    "mish": lambda op, x: op("Mul", x, op("Tanh", _softplus(op, x))),
+    "relu": lambda op, x: op("Relu", x),
+    "relu6": lambda op, x: op("Clip", x, 0.0, 6.0),
+    "selu": lambda op, x: op("Mul", _elu(op, x, SELU_ALPHA), SELU_SCALE),
+    "sigmoid": lambda op, x: op("Sigmoid", x),
+    "silu": lambda op, x: op("Mul", x, op("Sigmoid", x)),
+    "softplus": _softplus,
+    "softsign": lambda op, x: op("Div", x, op("Add", op("Abs", x), 1.0)),
+    "tanh": lambda op, x: op("Tanh", x),
+}

@@ -1,0 +1,303 @@
+"""A graph in onnxruntime gives what the estimator gives."""
+
+import importlib
+import os
+import pickle
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import onnxruntime
+import pandas as pd
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
+from skl2onnx import _parse, _supported_operators
+from skl2onnx.common import _registration
+from sklearn.compose import ColumnTransformer
+from sklearn.datasets import load_digits
+from sklearn.decomposition import PCA
+from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import FeatureUnion, make_pipeline
+from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
+
+import skae
+from skae import AutoencoderTransformer
+from skae._activations import ACTIVATIONS
+from skae.onnx import to_onnx
+
+X, y = load_digits(return_X_y=True)
+X, y = X[:400], y[:400]
+# Relative to the largest output. Sums are in another order than NumPy's.
+TOLERANCE = {np.float32: 1e-5, np.float64: 1e-13}
+
+
+def run(model, rows):
+    """Outputs of a graph in the order that it has them."""
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+    return session.run(None, {"X": rows})
+
+
+def assert_agree(actual, expected, dtype):
+    assert actual.dtype == dtype
+    assert actual.shape == expected.shape
+    assert_allclose(actual, expected, rtol=0, atol=TOLERANCE[dtype] * np.abs(expected).max())
+
+
+def trained(n_components, **parameters):
+    settings = {"epochs": 1, "early_stopping": False, "random_state": 0, **parameters}
+    return AutoencoderTransformer(n_components, **settings)
+
+
+def untrained(n_components):
+    """PCA is the optimum of such a network, so nothing is compiled."""
+    return AutoencoderTransformer(n_components, output_activation="linear")
+
+
+DENSE = {
+    "plain": {"init": "glorot_uniform"},
+    "deep": {"hidden_layer_sizes": (16, 8), "activation": "silu"},
+    "denoising": {"noise": 0.3, "output_activation": "sigmoid"},
+    "sparse": {"sparsity": 1e-3},
+    "variational": {"kl_weight": 1.0},
+    "deep variational": {"hidden_layer_sizes": (16,), "kl_weight": 1.0},
+}
+
+
+@pytest.mark.parametrize("parameters", DENSE.values(), ids=DENSE)
+def test_pipelines_agree(parameters):
+    """Scaler, codes and classifier of every dense variant, for any number of rows, and back."""
+    pipe = make_pipeline(
+        MinMaxScaler(), trained(6, **parameters), LogisticRegression(max_iter=500)
+    ).fit(X.astype(np.float32), y)
+    for dtype in TOLERANCE:
+        rows = X.astype(dtype)
+        graph = to_onnx(pipe, rows[:1])
+        for n in (1, 7, 300):
+            labels, probabilities = run(graph, rows[:n])
+            assert_array_equal(labels, pipe.predict(rows[:n]))
+            assert_agree(probabilities, pipe.predict_proba(rows[:n]), dtype)
+        codes = pipe[:-1].transform(rows)
+        decoded = pipe[:-1].inverse_transform(codes)
+        assert_agree(run(to_onnx(pipe[:-1], rows), rows)[0], codes, dtype)
+        back = to_onnx(pipe[:-1], codes, method="inverse_transform")
+        assert_agree(run(back, codes)[0], decoded, dtype)
+        both = to_onnx(pipe[:-1], rows, method="reconstruct")
+        assert_agree(run(both, rows)[0], decoded, dtype)
+
+
+@pytest.mark.parametrize(
+    ("image_shape", "parameters"),
+    [
+        ((8, 8), {"hidden_layer_sizes": (4, 6), "init": "glorot_uniform"}),
+        ((5, 7, 3), {"hidden_layer_sizes": (4, 6), "activation": "elu"}),
+        ((1, 6, 2), {"hidden_layer_sizes": (3,), "kl_weight": 1.0}),
+    ],
+)
+def test_convolutional_networks_agree(image_shape, parameters):
+    """Images of odd sizes and several channels, with and without the linear shortcut."""
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(40, np.prod(image_shape))).astype(np.float32)
+    estimator = trained(3, image_shape=image_shape, **parameters).fit(rows)
+    # Training leaves what starts at zero near zero, where it would hide.
+    estimator.weights_ = [
+        rng.normal(0, 0.3, array.shape).astype(np.float32) for array in estimator.weights_
+    ]
+    codes = estimator.transform(rows)
+    graph = to_onnx(estimator, rows)
+    for n in (1, 7, 40):
+        assert_agree(run(graph, rows[:n])[0], codes[:n], np.float32)
+    back = to_onnx(estimator, codes, method="inverse_transform")
+    assert_agree(run(back, codes)[0], estimator.inverse_transform(codes), np.float32)
+
+
+@pytest.fixture(scope="module", params=TOLERANCE)
+def shallow(request):
+    """An estimator with weights that lead far to both sides of zero."""
+    rng = np.random.default_rng(0)
+    rows = rng.normal(0, 4, size=(300, 8)).astype(request.param)
+    estimator = AutoencoderTransformer(5, output_activation="linear").fit(rows)
+    estimator.weights_ = [
+        rng.normal(0, 0.4, array.shape).astype(request.param) for array in estimator.weights_
+    ]
+    return estimator, rows
+
+
+@pytest.mark.parametrize("name", sorted(ACTIVATIONS))
+def test_activations_agree(shallow, name):
+    estimator, rows = shallow
+    dtype = rows.dtype.type
+    fitted = estimator.network_
+    try:
+        estimator.network_ = {**fitted, "code_activation": name, "output_activation": name}
+        if name == "gelu" and dtype == np.float64:
+            with pytest.raises(ValueError, match=r"in float64: activation 'gelu'.*float32"):
+                to_onnx(estimator, rows)
+            return
+        actual, expected = run(to_onnx(estimator, rows), rows)[0], estimator.transform(rows)
+        assert_agree(actual, expected, dtype)
+        # Small outputs beside large ones too: those of rectifiers below zero are exponentials.
+        assert_allclose(actual, expected, rtol=10 * TOLERANCE[dtype], atol=TOLERANCE[dtype])
+        codes = rows[:, :5].copy()
+        back = to_onnx(estimator, codes, method="inverse_transform")
+        assert_agree(run(back, codes)[0], estimator.inverse_transform(codes), dtype)
+    finally:
+        estimator.network_ = fitted
+
+
+@pytest.mark.parametrize("scaler", [MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler])
+def test_scalers_are_undone(scaler):
+    rows = X[:, 2:12].astype(np.float32)
+    pipe = make_pipeline(scaler(), "passthrough", untrained(4))
+    codes = pipe.fit_transform(rows)
+    back = to_onnx(pipe, codes, method="inverse_transform")
+    assert_agree(run(back, codes)[0], pipe.inverse_transform(codes), np.float32)
+
+
+def test_compositions_agree():
+    """FeatureUnion, ColumnTransformer and grid search, regressors among them."""
+    rows = X.astype(np.float32)
+    columns = ColumnTransformer(
+        [
+            ("top", untrained(2), list(range(32))),
+            ("bottom", make_pipeline(StandardScaler(), untrained(3)), slice(32, 64)),
+        ]
+    )
+    union = FeatureUnion([("codes", untrained(2)), ("features", MaxAbsScaler())])
+    pipe = make_pipeline(columns, Ridge())
+    search = GridSearchCV(pipe, {"ridge__alpha": [1.0]}, cv=2)
+    assert_agree(run(to_onnx(union.fit(rows), rows), rows)[0], union.transform(rows), np.float32)
+    for model in (pipe.fit(rows, y), search.fit(rows, y)):
+        assert_agree(run(to_onnx(model, rows), rows)[0][:, 0], model.predict(rows), np.float32)
+
+
+def test_rows_of_other_kinds():
+    """Whole numbers, sparse rows, lists and frames stand for what is given later."""
+    rows = X[:, :12].astype(np.float32)
+    estimator = untrained(3).fit(rows)
+    codes = estimator.transform(rows)
+    for kind in (sparse.csr_array(rows), rows.tolist()):
+        graph = to_onnx(estimator, kind)
+        (given,) = onnxruntime.InferenceSession(graph.SerializeToString()).get_inputs()
+        dtype = {"tensor(float)": np.float32, "tensor(double)": np.float64}[given.type]
+        assert_allclose(run(graph, rows.astype(dtype))[0], codes, atol=1e-5)
+    for integers in (np.int64, np.uint8):
+        whole = rows.astype(integers)
+        assert_agree(run(to_onnx(estimator, whole), whole)[0], codes, np.float32)
+    frame = pd.DataFrame(rows, columns=[f"pixel_{i}" for i in range(12)])
+    session = onnxruntime.InferenceSession(to_onnx(estimator, frame).SerializeToString())
+    names = [given.name for given in session.get_inputs()]
+    assert names == list(frame.columns)
+    outputs = session.run(None, {name: frame[[name]].to_numpy() for name in names})
+    assert_agree(outputs[0], codes, np.float32)
+
+
+def test_options_are_those_of_skl2onnx():
+    rows = (X / 16).astype(np.float32)
+    pipe = make_pipeline(untrained(3), LogisticRegression(max_iter=500)).fit(rows, y)
+    labels, probabilities = run(to_onnx(pipe, rows, options={"zipmap": True}), rows[:2])
+    assert [set(row) for row in probabilities] == [set(range(10))] * 2
+    graph = to_onnx(pipe, rows, target_opset=15)
+    assert max(entry.version for entry in graph.opset_import) <= 15
+    assert_array_equal(run(graph, rows[:2])[0], labels)
+
+
+def test_registries_stay_as_they_are():
+    registries = [
+        _registration._converter_pool,
+        _registration._shape_calculator_pool,
+        _supported_operators.sklearn_operator_name_map,
+        _parse.sklearn_parsers_map,
+    ]
+    before = [dict(registry) for registry in registries]
+    estimator = untrained(3).fit(X)
+    to_onnx(estimator, X)
+    to_onnx(estimator, estimator.transform(X), method="inverse_transform")
+    assert [dict(registry) for registry in registries] == before
+
+
+def fresh(code, *arguments):
+    """Run code in a fresh process; return what it prints."""
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code), *map(str, arguments)],
+        cwd=os.path.dirname(os.path.dirname(skae.__file__)),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
+def test_no_tensorflow_and_nothing_registered_in_a_fresh_process(tmp_path):
+    """A pickled Pipeline is converted and run; skl2onnx knows it only after `register`."""
+    pipe = make_pipeline(
+        MinMaxScaler(), trained(4, hidden_layer_sizes=8), LogisticRegression(max_iter=500)
+    ).fit(X, y)
+    path = tmp_path / "pipeline.pickle"
+    path.write_bytes(pickle.dumps(pipe))
+    out = fresh(
+        """
+        import pickle, sys
+        import skae
+        assert not {"onnx", "skl2onnx"} & set(sys.modules)
+        import numpy as np
+        import onnxruntime, skl2onnx
+        from skae.onnx import register, to_onnx
+        pipe = pickle.loads(open(sys.argv[1], "rb").read())
+        X = np.linspace(0, 16, 128).reshape(2, 64)
+        graph = to_onnx(pipe, X).SerializeToString()
+        labels = onnxruntime.InferenceSession(graph).run(None, {"X": X})[0]
+        try:
+            skl2onnx.to_onnx(pipe, X)
+        except skl2onnx.common.exceptions.MissingShapeCalculator:
+            register()
+        graph = skl2onnx.to_onnx(pipe, X, options={"zipmap": False}).SerializeToString()
+        again = onnxruntime.InferenceSession(graph).run(None, {"X": X})[0]
+        print(*labels, *again, sorted({"tensorflow", "keras"} & set(sys.modules)))
+        """,
+        path,
+    )
+    labels = [str(label) for label in pipe.predict(np.linspace(0, 16, 128).reshape(2, 64))]
+    assert out.split() == [*labels, *labels, "[]"]
+
+
+def test_missing_skl2onnx_is_said_with_the_way_out(monkeypatch):
+    monkeypatch.setitem(sys.modules, "skl2onnx", None)
+    monkeypatch.delitem(sys.modules, "skae.onnx")
+    with pytest.raises(ImportError, match=r'pip install "skae\[onnx\]"'):
+        importlib.import_module("skae.onnx")
+
+
+def identity(spec):
+    import keras
+
+    return keras.Sequential([keras.Input((2,))]), keras.Sequential([keras.Input((2,))])
+
+
+def test_what_has_no_graph_is_refused_with_the_way_out():
+    rows = X[:, 10:20]
+    estimator = untrained(2)
+    with pytest.raises(NotFittedError, match="AutoencoderTransformer instance is not fitted"):
+        to_onnx(estimator, rows)
+    codes = estimator.fit_transform(rows)
+    with pytest.raises(ValueError, match=r"must be one of .*'reconstruct'.*Got 'decode'"):
+        to_onnx(estimator, rows, method="decode")
+    with pytest.raises(ValueError, match="X has 10 columns, but the model takes 2: features, or"):
+        to_onnx(estimator, rows, method="inverse_transform")
+    with pytest.raises(ValueError, match="Expected 2D array"):
+        to_onnx(estimator, rows[0])
+    pipe = make_pipeline(PCA(2), estimator).fit(rows)
+    with pytest.raises(ValueError, match=r"The way back .* Got PCA\. Convert the part"):
+        to_onnx(pipe, codes, method="inverse_transform")
+    images = trained(2, image_shape=(2, 5), hidden_layer_sizes=2).fit(rows)
+    with pytest.raises(ValueError, match=r"in float64: convolutions\. Give X as float32"):
+        to_onnx(images, rows)
+    two = rows[:, :2].astype(np.float32)
+    custom = trained(2, network=identity).fit(two)
+    with pytest.raises(ValueError, match=r"custom network can't be.*to_keras\(\).*export"):
+        to_onnx(custom, two)
