@@ -92,6 +92,11 @@ def _hard_sigmoid(op, x):
     return op("Clip", op("Add", op("Div", x, 6.0), 0.5), 0.0, 1.0)
 
 
+def _silu(op, x):
+    # Not a product with Sigmoid: onnxruntime 1.20 fuses that to what it lacks for float64.
+    return op("Div", x, op("Add", op("Exp", op("Neg", x)), 1.0))
+
+
 def _softplus(op, x):
     # The exponential of a negative number alone: that of a large one overflows.
     small = op("Log", op("Add", op("Exp", op("Neg", op("Abs", x))), 1.0))
@@ -110,7 +115,7 @@ ACTIVATIONS = {
     "relu6": lambda op, x: op("Clip", x, 0.0, 6.0),
     "selu": lambda op, x: op("Mul", _elu(op, x, SELU_ALPHA), SELU_SCALE),
     "sigmoid": lambda op, x: op("Sigmoid", x),
-    "silu": lambda op, x: op("Mul", x, op("Sigmoid", x)),
+    "silu": _silu,
     "softplus": _softplus,
     "softsign": lambda op, x: op("Div", x, op("Add", op("Abs", x), 1.0)),
     "tanh": lambda op, x: op("Tanh", x),

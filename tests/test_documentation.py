@@ -9,6 +9,7 @@ import pathlib
 import numpydoc.validate
 import pytest
 
+import skae.onnx
 from skae import AutoencoderTransformer, _autoencoder, _persistence
 
 # scikit-learn's own habits: no extended summary where one sentence says all, no "See Also" and
@@ -19,6 +20,7 @@ PUBLIC = ["AutoencoderTransformer", "ModelFileError", "load"] + [
     for name, member in inspect.getmembers(AutoencoderTransformer, inspect.isfunction)
     if not name.startswith("_") and member.__module__.startswith("skae")
 ]
+PUBLIC += [f"onnx.{name}" for name in skae.onnx.__all__]
 SCRIPTS = [
     path
     for folder in ("examples", "benchmarks")
@@ -57,11 +59,11 @@ def test_docstrings_follow_numpydoc(name):
     assert [error for error in report["errors"] if error[0] not in IGNORED] == []
 
 
-def test_examples_in_docstrings_run():
-    for module in (_autoencoder, _persistence):
-        done = doctest.testmod(module)
-        assert done.failed == 0
-        assert done.attempted > 5
+@pytest.mark.parametrize("module", [_autoencoder, _persistence, skae.onnx])
+def test_examples_in_docstrings_run(module):
+    failed, attempted = doctest.testmod(module)
+    assert failed == 0
+    assert attempted > 5
 
 
 def test_every_parameter_and_fitted_attribute_is_documented():
