@@ -1,0 +1,72 @@
+"""A fitted Pipeline behind a web server: workers that never import TensorFlow.
+
+Fit and store, in one process; serve, in others; ask:
+
+    python serve_pipeline.py
+    OMP_NUM_THREADS=1 gunicorn --workers 4 --preload "serve_pipeline:create_app('digits.skops')"
+    curl --data "[[$(printf '0,%.0s' {1..63})0]]" 127.0.0.1:8000
+
+A worker forked from one in which TensorFlow has started can't train, and each would take 600 MB.
+Encoding is NumPy's, so here the Pipeline is loaded once and shared by all workers.
+"""
+
+# %%
+# The file holds arrays and parameters, and names one type beyond NumPy and scikit-learn. skops
+# loads that and nothing else, so a file from elsewhere can't run code as a pickle can.
+import json
+import sys
+
+import numpy as np
+import skops.io
+from sklearn.datasets import load_digits
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MinMaxScaler
+
+from skae import AutoencoderTransformer
+
+TRUSTED = ["skae._autoencoder.AutoencoderTransformer"]
+MAX_BYTES = 2**20
+
+
+def fit_and_store(path, reducer):
+    X, y = load_digits(return_X_y=True)
+    classifier = LogisticRegression(max_iter=1000)
+    pipe = make_pipeline(MinMaxScaler(), reducer, classifier).fit(X[:1500], y[:1500])
+    skops.io.dump(pipe, path)
+    return pipe.score(X[1500:], y[1500:])
+
+
+# %%
+# What WSGI servers call: rows in as JSON, labels and probabilities out. The Pipeline itself says
+# what is wrong with rows that have another width or NaN in them.
+def create_app(path):
+    pipe = skops.io.load(path, trusted=TRUSTED)
+
+    def predict(body):
+        probabilities = pipe.predict_proba(np.asarray(json.loads(body), dtype=np.float64))
+        labels = pipe.classes_[probabilities.argmax(axis=1)]
+        return {"labels": labels.tolist(), "probabilities": probabilities.round(6).tolist()}
+
+    def app(environ, start_response):
+        length = int(environ.get("CONTENT_LENGTH") or 0)
+        status, answer = "413 Content Too Large", {"error": f"At most {MAX_BYTES} bytes."}
+        if length <= MAX_BYTES:
+            try:
+                status, answer = "200 OK", predict(environ["wsgi.input"].read(length))
+            except (TypeError, ValueError, RecursionError) as error:
+                status, answer = "400 Bad Request", {"error": str(error)}
+        content = json.dumps(answer).encode()
+        headers = [("Content-Type", "application/json"), ("Content-Length", str(len(content)))]
+        start_response(status, headers)
+        return [content]
+
+    return app
+
+
+# %%
+# Only this needs TensorFlow.
+if __name__ == "__main__":
+    path = sys.argv[1] if len(sys.argv) > 1 else "digits.skops"
+    accuracy = fit_and_store(path, AutoencoderTransformer(16, random_state=0))
+    print(f"Pipeline: {path}, accuracy {accuracy:.3f} on 297 digits held out")
