@@ -1,13 +1,13 @@
-"""A fitted Pipeline behind a web server: workers that never import TensorFlow.
+"""A fitted Pipeline behind a web server whose workers never import TensorFlow.
 
-Fit and store, in one process; serve, in others; ask:
+Fit and store in one process, serve from others, and ask for the class of 64 pixels:
 
     python serve_pipeline.py
     OMP_NUM_THREADS=1 gunicorn --workers 4 --preload "serve_pipeline:create_app('digits.skops')"
-    curl --data "[[$(printf '0,%.0s' {1..63})0]]" 127.0.0.1:8000
+    curl --data "[[$(seq -s, 64)]]" 127.0.0.1:8000
 
-A worker forked from one in which TensorFlow has started can't train, and each would take 600 MB.
-Encoding is NumPy's, so here the Pipeline is loaded once and shared by all workers.
+TensorFlow would take each worker 600 MB and seconds to start. Encoding is NumPy's: the Pipeline is
+loaded once, before gunicorn forks its workers, and all share it.
 """
 
 # %%
