@@ -1,5 +1,6 @@
 """A graph in onnxruntime gives what the estimator gives."""
 
+import functools
 import importlib
 import os
 import pickle
@@ -67,12 +68,17 @@ DENSE = {
 }
 
 
-@pytest.mark.parametrize("parameters", DENSE.values(), ids=DENSE)
-def test_pipelines_agree(parameters):
+@functools.cache
+def pipeline(variant):
+    autoencoder = trained(6, **DENSE[variant])
+    pipe = make_pipeline(MinMaxScaler(), autoencoder, LogisticRegression(max_iter=500))
+    return pipe.fit(X.astype(np.float32), y)
+
+
+@pytest.mark.parametrize("variant", DENSE)
+def test_pipelines_agree(variant):
     """Scaler, codes and classifier of every dense variant, for any number of rows, and back."""
-    pipe = make_pipeline(
-        MinMaxScaler(), trained(6, **parameters), LogisticRegression(max_iter=500)
-    ).fit(X.astype(np.float32), y)
+    pipe = pipeline(variant)
     for dtype in TOLERANCE:
         rows = X.astype(dtype)
         graph = to_onnx(pipe, rows[:1])
@@ -235,9 +241,7 @@ def fresh(code, *arguments):
 
 def test_no_tensorflow_and_nothing_registered_in_a_fresh_process(tmp_path):
     """A pickled Pipeline is converted and run; skl2onnx knows it only after `register`."""
-    pipe = make_pipeline(
-        MinMaxScaler(), trained(4, hidden_layer_sizes=8), LogisticRegression(max_iter=500)
-    ).fit(X, y)
+    pipe = pipeline("deep")
     path = tmp_path / "pipeline.pickle"
     path.write_bytes(pickle.dumps(pipe))
     out = fresh(
