@@ -564,7 +564,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
             previous = [array.astype(spec.dtype) for array in previous]
         result = fit(spec, settings, rows, held, previous, self._seed())
         self.network_ = result.spec.to_dict()
-        # In one order in memory, or a copy that has another would give other last bits.
+        # Some of SciPy's come in Fortran order, and from a copy in the other the last bits differ.
         self.weights_ = [np.ascontiguousarray(array) for array in result.weights]
         earlier = (self.loss_curve_, self.validation_loss_curve_) if warm else ([], [])
         self.loss_curve_ = earlier[0] + result.losses

@@ -51,6 +51,8 @@ CONFIGURED = {
         "SquaredHinge",
     },
 }
+# Options that Keras loops over or divides by, and the most that they may be.
+COUNTS = {"gradient_accumulation_steps": 2**31, "ema_overwrite_frequency": 2**31, "ns_steps": 100}
 MODULES = {"optimizer": "keras.optimizers", "loss": "keras.losses"}
 NETWORK = set(NetworkSpec.__dataclass_fields__) - {"network"}
 METHODS = ("fit", "score")  # that metadata can be requested for
@@ -300,6 +302,8 @@ def _check_config(name, config):
 def _is_option(key, value):
     if key in ("name", "reduction"):
         return _matches(r"[a-z]\w{0,63}", value)
+    if key in COUNTS and value is not None:
+        return type(value) is int and 0 < value <= COUNTS[key]
     return isinstance(key, str) and (value is None or isinstance(value, bool | int | float))
 
 

@@ -85,6 +85,7 @@ def test_loaded_estimators_are_the_saved_ones(name, tmp_path):
     for array, other in zip(loaded.weights_, original.weights_, strict=True):
         assert_array_equal(array, other)
         assert array.dtype == other.dtype
+        assert other.flags.c_contiguous
         assert array.flags.owndata
         assert array.flags.writeable
     assert loaded.network_ == original.network_
@@ -166,6 +167,14 @@ def test_safetensors_reads_the_weights(fitted, tmp_path):
         assert_array_equal(arrays[f"weights.{i}"], array)
     with safetensors.safe_open(tmp_path / "file", framework="numpy") as file:
         assert list(file.metadata()) == ["skae"]
+
+
+def test_the_order_of_arrays_in_memory_is_no_matter(fitted, tmp_path):
+    fitted.save(tmp_path / "first")
+    estimator = copy_of(fitted)
+    estimator.weights_ = [np.asfortranarray(array) for array in fitted.weights_]
+    estimator.save(tmp_path / "second")
+    assert (tmp_path / "first").read_bytes() == (tmp_path / "second").read_bytes()
 
 
 # Rows, and the codes and reconstructions that Keras' own models computed of them when the files

@@ -55,6 +55,7 @@ def text(old, new):
 
 MODULE = {"class_name": "Adam", "config": {}, "module": "os", "registered_name": "os>system"}
 FUNCTION = {"class_name": "function", "config": "system", "module": "os"}
+ENDLESS = {"class_name": "Muon", "config": {"ns_steps": 2**40}}
 NESTED = {"class_name": "Adam", "config": {"learning_rate": MODULE}}
 REFUSED = {
     "damaged": (DENSE[:-1] + b"?", "it is damaged: its content does not have the digest"),
@@ -81,6 +82,7 @@ REFUSED = {
     "module": (parameter("optimizer", MODULE), "of Keras' own and plain numbers"),
     "function": (parameter("loss", FUNCTION), "of Keras' own and plain numbers"),
     "nested": (parameter("optimizer", NESTED), "JSON of depth 6"),
+    "endless": (parameter("optimizer", ENDLESS), "of Keras' own and plain numbers"),
     "callable": (parameter("network", "os.system"), "'network' parameter"),
     "activation": (network(activation="eval"), "its network can't be: activation is 'eval'"),
     "no features": (network(n_features=0), "n_features is 0"),
