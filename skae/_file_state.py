@@ -64,22 +64,9 @@ MAX_OBJECT_BYTES = 9 * 2**20
 
 def describe(estimator) -> tuple[dict, dict]:
     """Metadata and tensors of a fitted estimator; refuse what they have no place for."""
-    check_is_fitted(estimator)
-    if type(estimator) is not AutoencoderTransformer:
-        raise ValueError(
-            f"save writes an AutoencoderTransformer, and this is a {type(estimator).__name__}, "
-            "which would come back as something else. Pickle it."
-        )
-    unknown = sorted(vars(estimator).keys() - ATTRIBUTES - set(PARAMETERS))
-    if unknown:
-        raise ValueError(
-            "A file has no place for attributes that are not skae's. Got "
-            f"{', '.join(unknown)}. Delete them, or pickle the estimator."
-        )
+    _refuse_to_lose(estimator)
     network = dict(estimator.network_)
     _refuse_code("network", network.pop("network"))
-    if estimator.n_iter_ != len(estimator.loss_curve_):
-        raise ValueError("n_iter_ is not the length of loss_curve_ any more: it was changed.")
     metadata = {
         "network": network,
         "output": getattr(estimator, "_sklearn_output_config", {}).get("transform"),
@@ -97,6 +84,23 @@ def describe(estimator) -> tuple[dict, dict]:
     if hasattr(estimator, "feature_names_in_"):
         tensors["feature_names"] = _text(estimator.feature_names_in_)
     return metadata, tensors
+
+
+def _refuse_to_lose(estimator):
+    check_is_fitted(estimator)
+    if type(estimator) is not AutoencoderTransformer:
+        raise ValueError(
+            f"save writes an AutoencoderTransformer, and this is a {type(estimator).__name__}, "
+            "which would come back as something else. Pickle it."
+        )
+    unknown = sorted(vars(estimator).keys() - ATTRIBUTES - set(PARAMETERS))
+    if unknown:
+        raise ValueError(
+            "A file has no place for attributes that are not skae's. Got "
+            f"{', '.join(unknown)}. Delete them, or pickle the estimator."
+        )
+    if estimator.n_iter_ != len(estimator.loss_curve_):
+        raise ValueError("n_iter_ is not the length of loss_curve_ any more: it was changed.")
 
 
 def _plain(name, value):

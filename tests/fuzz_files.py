@@ -172,12 +172,12 @@ def damage(attack, quick):
         attack.bytes("truncated", DENSE[:begin], must_refuse=True)
         if not quick or not begin % 4:
             attack.bytes("truncated, sealed", sealed(DENSE[:begin]))
-    for i in range(len(DENSE)):
+    for i in range(0, len(DENSE), 3 if quick else 1):
         for bit in rng.sample(range(8), 1) if quick else range(8):
             flipped = bytearray(DENSE)
             flipped[i] ^= 1 << bit
             attack.bytes("bit flipped", bytes(flipped), must_refuse=True)
-            if not quick or not i % 4:
+            if not quick or not i % 2:
                 attack.bytes("bit flipped, sealed", sealed(bytes(flipped)))
 
 
