@@ -204,6 +204,7 @@ def json_mutations(attack, n, most=1000):
         if attack.bytes("JSON mutated, sealed", file) is not None and len(attack.accepted) < 60:
             attack.accepted.append(file)
 
+    hypothesis.configuration.set_hypothesis_home_dir(attack.folder)  # not where we are called
     # In rounds: hypothesis remembers all examples of one, at 10 kB each.
     for i in range(0, n, most):
         hypothesis.seed(i)(settings(hypothesis.given(st.data())(one)))()
