@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skae import _inference
 from skae._fitting import fit
+from skae._framework import load_framework
 from skae._parameters import CONSTRAINTS, check_range, warn_of_scales
 from skae._resolve import resolve
 from skae._rows import Rows
@@ -474,7 +475,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
             this estimator: training them does not change it.
         """
         check_is_fitted(self)
-        # Only here: importing this module imports TensorFlow.
+        load_framework()
         from skae._keras.networks import build
 
         return tuple(build(self._spec(), self.weights_)[:3])

@@ -11,6 +11,7 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from skae._activations import SLOPE_ABOVE_ZERO
+from skae._framework import load_framework
 from skae._inference import reconstruct
 from skae._losses import describe
 from skae._rows import Rows
@@ -316,7 +317,7 @@ def _start(spec, settings, rows, seed, *, all_rows=False):
 
 def _run(spec, settings, split, seed, *, previous=None, n_steps=None, n_epochs=None):
     """Train on a split; `n_steps` overrides the budget, `n_epochs` cuts it short."""
-    # Only here: importing these modules imports TensorFlow.
+    load_framework()
     from skae._keras import refuse_fork
     from skae._keras.training import Recipe, compiled, train
 

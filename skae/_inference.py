@@ -4,6 +4,7 @@ locks, and the one door to Keras for those that NumPy can't run."""
 import numpy as np
 
 from skae._activations import ACTIVATIONS
+from skae._framework import load_framework
 from skae._spec import NetworkSpec
 
 BLOCK_BYTES = 4 * 2**20
@@ -31,7 +32,7 @@ def reconstruct(spec: NetworkSpec, weights, X):
 
 
 def _by_keras(spec, weights, half, X):
-    # Only here: importing this module imports TensorFlow.
+    load_framework()
     from skae._keras.inference import run
 
     return run(spec, weights, half, X)

@@ -124,6 +124,34 @@ def test_a_fit_restores_the_environment_and_prints_nothing():
     assert out.strip() == "[]"
 
 
+def test_an_interrupt_while_tensorflow_is_imported_does_not_spoil_the_process():
+    """TensorFlow can't be imported again where its import stopped half-way, so it does not stop."""
+    out = run(
+        """
+        import signal, sys
+        import numpy as np
+        from skae import AutoencoderTransformer
+        X = np.random.default_rng(0).uniform(size=(100, 8))
+        estimator = AutoencoderTransformer(2, epochs=1)
+        before = dict(vars(estimator))
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background
+
+        class Interrupt:
+            def find_spec(self, name, path=None, target=None):
+                if name == "tensorflow.python.ops.ragged.ragged_operators":
+                    signal.raise_signal(signal.SIGINT)
+
+        sys.meta_path.insert(0, Interrupt())
+        try:
+            estimator.fit(X)
+        except KeyboardInterrupt:
+            print("interrupted", vars(estimator) == before)
+        print(estimator.fit(X).transform(X).shape)
+        """
+    )
+    assert out.splitlines() == ["interrupted True", "(100, 2)"]
+
+
 def test_global_state_is_left_alone():
     import keras
     import tensorflow as tf
