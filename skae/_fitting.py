@@ -4,7 +4,7 @@ import dataclasses
 import json
 import warnings
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import NamedTuple
 
 import numpy as np
@@ -318,7 +318,7 @@ def _start(spec, settings, rows, seed, *, all_rows=False):
 def _run(spec, settings, split, seed, *, previous=None, n_steps=None, n_epochs=None):
     """Train on a split; `n_steps` overrides the budget, `n_epochs` cuts it short."""
     load_framework()
-    from skae._keras import refuse_fork
+    from skae._keras import one_thread, refuse_fork
     from skae._keras.training import Recipe, compiled, train
 
     refuse_fork()
@@ -331,6 +331,8 @@ def _run(spec, settings, split, seed, *, previous=None, n_steps=None, n_epochs=N
     recipe = Recipe(json.dumps(settings.loss), optimizer_config(settings), *plan, settings.noise)
     with ThreadPoolExecutor(1) as thread:  # PCA of many rows takes as long as compiling
         program = thread.submit(compiled, spec, recipe, len(split.training))
+        if one_thread():
+            wait([program])
         if previous is None:
             start, units = _start(spec, settings, split.training, seed)
         else:

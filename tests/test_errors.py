@@ -1,15 +1,11 @@
 """What bad input is told, and that it changes nothing."""
 
-import os
 import re
-import signal
-import threading
 import warnings
 
 import numpy as np
 import pandas as pd
 import pytest
-from numpy.testing import assert_array_equal
 from scipy import sparse
 from sklearn.datasets import load_diabetes, load_digits, load_iris
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
@@ -266,34 +262,3 @@ def test_warm_start_refuses_another_shape():
         estimator.set_params(n_components=5).fit(X)
     with pytest.raises(ValueError, match="X has 63 features"):
         estimator.set_params(n_components=4).fit(X[:, 1:])
-
-
-def test_keyboard_interrupt_leaves_the_estimator_as_it_was():
-    """Ctrl-C in the middle of training, of a first fit and of a warm start; then both work."""
-    settings = {"hidden_layer_sizes": (64,), "early_stopping": False, "random_state": 0}
-    fresh = AutoencoderTransformer(4, epochs=10_000_000, **settings)
-    fitted = AutoencoderTransformer(4, epochs=3, warm_start=True, **settings).fit(X)
-    # A shell that runs the tests in the background has them ignore the signal.
-    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
-    for estimator in (fresh, fitted.set_params(epochs=1_000_000)):
-        before = state(estimator)
-        interrupt = threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT))
-        interrupt.start()
-        with pytest.raises(KeyboardInterrupt):
-            estimator.fit(X)
-        interrupt.join()
-        assert state(estimator) == before
-    signal.signal(signal.SIGINT, handler)
-    again = AutoencoderTransformer(4, epochs=3, **settings).fit(X)
-    assert_array_equal(again.transform(X), fitted.transform(X))
-
-
-def test_an_interrupted_fit_lets_others_train():
-    """The lock of a compiled loop is released when its training ends, however it ends."""
-    estimator = AutoencoderTransformer(4, epochs=2, early_stopping=False, learning_rate=1e-3)
-    with pytest.raises(ValueError, match="diverged"):
-        estimator.set_params(learning_rate=1e30).fit(X)
-    thread = threading.Thread(target=estimator.set_params(learning_rate=1e-3).fit, args=(X,))
-    thread.start()
-    thread.join(timeout=60)
-    assert not thread.is_alive()

@@ -49,6 +49,11 @@ if keras.backend.backend() != "tensorflow":
 _pid = os.getpid()
 
 
+def one_thread() -> bool:
+    """Whether a second busy thread would take a core from others, as in joblib's workers."""
+    return os.environ.get("OMP_NUM_THREADS") == "1"
+
+
 def refuse_fork() -> None:
     """Raise in a child that was forked after TensorFlow had started: it would hang there."""
     if os.getpid() != _pid:

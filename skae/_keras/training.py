@@ -11,13 +11,14 @@ import collections
 import json
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import NamedTuple
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from skae._keras import one_thread
 from skae._keras.inference import objective
 from skae._keras.networks import assign, build
 from skae._spec import NetworkSpec
@@ -207,7 +208,8 @@ class _Feed:
     """Shuffled rows, cut into shards of a fixed shape and run through a program.
 
     A thread gathers the rows of a shard while the program runs on the one before: XLA's products
-    of matrices this narrow leave a core idle.
+    of matrices this narrow leave a core idle. Where there is only one core to use, the two take
+    turns.
     """
 
     def __init__(self, rows, program, corrupt, rng):
@@ -260,13 +262,18 @@ class _Feed:
                 self._shards[0].rates[: len(part)] = part
                 yield self._shards[0], len(part)
             return
-        ahead = self._thread.submit(self._fill, self._shards[0], parts[0], batches)
+        ahead = self._fill_ahead(self._shards[0], parts[0], batches)
         for i, part in enumerate(parts):
             ahead.result()
             if i + 1 < len(parts):
-                shard = self._shards[(i + 1) % 2]
-                ahead = self._thread.submit(self._fill, shard, parts[i + 1], batches)
+                ahead = self._fill_ahead(self._shards[(i + 1) % 2], parts[i + 1], batches)
             yield self._shards[i % 2], len(part)
+
+    def _fill_ahead(self, *arguments):
+        ahead = self._thread.submit(self._fill, *arguments)
+        if one_thread():
+            wait([ahead])
+        return ahead
 
     def _fill(self, shard, rates, batches):
         shard.rates[: len(rates)] = rates
