@@ -207,6 +207,17 @@ def test_configurations_of_keras_are_used(digits):
     assert norms[1] < 0.5 * norms[0]
 
 
+def test_configured_losses_compute_in_the_precision_of_the_rows(digits):
+    """As named ones do: the configuration of Keras' own default is the same loss to the bit."""
+    X = digits[:200].astype(np.float64)
+    settings = {"epochs": 2, "sparsity": 1e-3, "random_state": 0}
+    named = AutoencoderTransformer(4, loss="huber", **settings).fit(X)
+    configured = {"class_name": "Huber", "config": {}}
+    other = AutoencoderTransformer(4, loss=configured, **settings).fit(X)
+    assert named.validation_loss_curve_ == other.validation_loss_curve_
+    assert_array_equal(named.transform(X), other.transform(X))
+
+
 @pytest.mark.parametrize("optimizer", ["sgd", "muon", "adafactor", "lion"])
 def test_other_optimizers_refit_to_the_bit(digits, optimizer):
     """What an optimizer remembers does not leak from one fit into the next."""

@@ -80,9 +80,8 @@ def row_objectives(loss: str, spec: NetworkSpec, weights, X, clean, rng) -> np.n
 
 def _loss(identifier):
     loss = _made_by_keras("loss", "losses", json.loads(identifier))
-    if isinstance(loss, keras.losses.Loss):
-        loss.reduction = "none"
-    return loss
+    # Not the object itself, which computes in the precision of `floatx`, whatever the rows have.
+    return loss.call if isinstance(loss, keras.losses.Loss) else loss
 
 
 def _made_by_keras(kind, module, identifier):
