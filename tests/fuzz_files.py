@@ -134,6 +134,7 @@ class Attack:
 
 def exercise(estimator):
     """Encode, decode, score and sample."""
+    assert all(np.isfinite(array).all() for array in estimator.weights_)
     n_features, n_components = (estimator.network_[f"n_{of}"] for of in ("features", "components"))
     rows = np.linspace(0, 1, 3 * n_features).reshape(3, n_features)
     codes = estimator.transform(rows)
