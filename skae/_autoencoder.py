@@ -355,7 +355,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         # What happens to a copy, and is taken over at once when all has succeeded, can't be lost.
         fitted = copy.copy(self)
         fitted._fit(X, sample_weight, X_val)
-        vars(self).update(vars(fitted))
+        self.__dict__.update(vars(fitted))
         return self
 
     def transform(self, X):
@@ -561,15 +561,16 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
                 check_range(self.loss, checked, name)
         warn_of_scales(rows)
         previous = self.weights_ if warm else None
-        if warm and spec.network is None:  # else they are the user's, seeds of layers among them
+        # Those of a custom network are as the user made them, seeds of layers among them.
+        if previous is not None and spec.network is None:
             previous = [array.astype(spec.dtype) for array in previous]
         result = fit(spec, settings, rows, held, previous, self._seed())
-        self.network_ = result.spec.to_dict()
+        self.network_: dict = result.spec.to_dict()
         # Some of SciPy's come in Fortran order, and from a copy in the other the last bits differ.
-        self.weights_ = [np.ascontiguousarray(array) for array in result.weights]
+        self.weights_: list[np.ndarray] = [np.ascontiguousarray(a) for a in result.weights]
         earlier = (self.loss_curve_, self.validation_loss_curve_) if warm else ([], [])
-        self.loss_curve_ = earlier[0] + result.losses
-        self.validation_loss_curve_ = earlier[1] + result.validation_losses
+        self.loss_curve_: list[float] = earlier[0] + result.losses
+        self.validation_loss_curve_: list[float] = earlier[1] + result.validation_losses
         self.n_iter_ = len(self.loss_curve_)
 
     def _seed(self):

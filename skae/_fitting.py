@@ -89,7 +89,14 @@ class Run(NamedTuple):
     check_every: int  # epochs
 
 
-def fit(spec: NetworkSpec, settings: Settings, rows: Rows, X_val, previous, seed: int) -> Fitted:
+def fit(
+    spec: NetworkSpec,
+    settings: Settings,
+    rows: Rows,
+    X_val: Rows | None,
+    previous: list[np.ndarray] | None,
+    seed: int,
+) -> Fitted:
     """Train the network that `spec` describes; its output activation may still be "auto".
 
     `X_val` are rows to validate on, or None; `previous` are weights to go on from, or None.
@@ -200,15 +207,15 @@ def _clear_gain(plain, spec, runs, settings, splits, seed):
         losses.append(before)
         given = split.validation.weights
         weights.append(np.ones(len(before)) if given is None else given.astype(np.float64))
-    gains, losses, weights = map(np.concatenate, (gains, losses, weights))
-    gain = np.average(gains, weights=weights)
+    gain, loss, weight = map(np.concatenate, (gains, losses, weights))
+    mean = np.average(gain, weights=weight)
     # A weight of 2 counts as two rows here too; one row says nothing.
-    freedom = weights.sum() - 1
+    freedom = weight.sum() - 1
     if freedom < (ENOUGH_TO_TELL if len(runs) < len(splits) else 1):
         return 0
-    error = np.sqrt(np.average((gains - gain) ** 2, weights=weights) / freedom)
-    worthwhile = WORTHWHILE * np.average(losses, weights=weights) if gain > 0 else 0
-    return gain if abs(gain) > max(worthwhile, STANDARD_ERRORS * error) else 0
+    error = np.sqrt(np.average((gain - mean) ** 2, weights=weight) / freedom)
+    worthwhile = WORTHWHILE * np.average(loss, weights=weight) if mean > 0 else 0
+    return mean if abs(mean) > max(worthwhile, STANDARD_ERRORS * error) else 0
 
 
 def _choose_output(spec, settings, rows, split, seed):
@@ -330,16 +337,16 @@ def _run(spec, settings, split, seed, *, previous=None, n_steps=None, n_epochs=N
         plan = plan._replace(check_every=max(plan.check_every, n_planned // 10))
     recipe = Recipe(json.dumps(settings.loss), optimizer_config(settings), *plan, settings.noise)
     with ThreadPoolExecutor(1) as thread:  # PCA of many rows takes as long as compiling
-        program = thread.submit(compiled, spec, recipe, len(split.training))
+        compiling = thread.submit(compiled, spec, recipe, len(split.training))
         if one_thread():
-            wait([program])
+            wait([compiling])
         if previous is None:
             start, units = _start(spec, settings, split.training, seed)
         else:
             start, units = previous, Units(np.zeros(spec.n_features), 1.0)
         monitor = _Monitor(spec, settings, split.validation, units, plan.check_every, seed)
         monitor.look(start)
-        program = program.result()
+        program = compiling.result()
     rows = units.rows(split.training)
     weights = train(program, rows, start, recipe, seed, monitor, n_epochs)
     return monitor.result(units.fold(spec, weights))
@@ -390,9 +397,9 @@ class _Monitor:
             self._best = weights
 
     def result(self, last):
-        keep_best = self._settings.early_stopping and self._best is not None
-        weights = self._best if keep_best else last
-        return Run(weights, self._losses, self._checks, self._check_every)
+        if self._settings.early_stopping and self._best is not None:
+            last = self._best
+        return Run(last, self._losses, self._checks, self._check_every)
 
     def _line(self):
         line = f"[AutoencoderTransformer] epoch {len(self._losses)}: loss {self._losses[-1]:.6g}"

@@ -1,6 +1,8 @@
 """Weights and rows to codes and back: dense networks in NumPy and SciPy, with no framework and no
 locks, and the one door to Keras for those that NumPy can't run."""
 
+from typing import Any
+
 import numpy as np
 
 from skae._activations import ACTIVATIONS
@@ -10,7 +12,7 @@ from skae._spec import NetworkSpec
 BLOCK_BYTES = 4 * 2**20
 
 
-def encode(spec: NetworkSpec, weights, X):
+def encode(spec: NetworkSpec, weights: list[np.ndarray], X: Any) -> np.ndarray:
     """Codes of the rows of X, dense or sparse: their means, if they are variational."""
     if not spec.dense:
         return _by_keras(spec, weights, "encoder", X)
@@ -18,7 +20,7 @@ def encode(spec: NetworkSpec, weights, X):
     return _in_blocks(spec, arrays, X, spec.encoder_widths, spec.code_activation)
 
 
-def decode(spec: NetworkSpec, weights, codes):
+def decode(spec: NetworkSpec, weights: list[np.ndarray], codes: np.ndarray) -> np.ndarray:
     """Rows from their codes."""
     if not spec.dense:
         return _by_keras(spec, weights, "decoder", codes)
@@ -26,7 +28,7 @@ def decode(spec: NetworkSpec, weights, codes):
     return _in_blocks(spec, arrays, codes, spec.decoder_widths, spec.output_activation)
 
 
-def reconstruct(spec: NetworkSpec, weights, X):
+def reconstruct(spec: NetworkSpec, weights: list[np.ndarray], X: Any) -> np.ndarray:
     """Both passes."""
     return decode(spec, weights, encode(spec, weights, X))
 

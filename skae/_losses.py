@@ -28,6 +28,6 @@ CLASSES = {
 }
 
 
-def describe(loss) -> Loss:
+def describe(loss: str | dict) -> Loss:
     """Properties of a loss given by name or configuration."""
     return CLASSES.get(loss["class_name"], Loss()) if isinstance(loss, dict) else NAMES[loss]

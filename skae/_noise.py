@@ -3,6 +3,7 @@ denoising autoencoders", ICML 2008), drawn in NumPy: inside an XLA program on th
 34 times as long as the training step that uses it."""
 
 from numbers import Real
+from typing import Any
 
 import numpy as np
 
@@ -35,12 +36,12 @@ def corruption(noise, X):
     return salt_and_pepper
 
 
-def check_noise(noise) -> None:
+def check_noise(noise: Any) -> None:
     """Refuse what is no noise."""
     if noise is None or callable(noise):
         return
     pair = noise if isinstance(noise, tuple | list) else ("masking", noise)
-    kind, amount = pair if len(pair) == 2 else (None, None)
+    kind, amount = pair if len(pair) == 2 else (None, np.nan)
     most = float("inf") if kind == "gaussian" else 1.0
     number = isinstance(amount, Real) and not isinstance(amount, bool)
     if kind not in KINDS or not number or not 0 <= amount <= most:

@@ -3,6 +3,7 @@
 import json
 import warnings
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 
@@ -58,12 +59,12 @@ CONSTRAINTS = {
 }
 
 
-def widths(hidden_layer_sizes) -> tuple[int, ...]:
+def widths(hidden_layer_sizes: Any) -> tuple[int, ...]:
     """Hidden layer sizes as a tuple of positive integers."""
     if isinstance(hidden_layer_sizes, Integral):
         return (int(hidden_layer_sizes),)
     sizes = tuple(hidden_layer_sizes)
-    if not all(isinstance(size, Integral) and size > 0 for size in sizes):
+    if not all(isinstance(size, Integral) and int(size) > 0 for size in sizes):
         raise ValueError(
             "The 'hidden_layer_sizes' parameter of AutoencoderTransformer must hold ints in the "
             f"range [1, inf). Got {hidden_layer_sizes!r} instead. The encoder's widths are enough: "
@@ -72,7 +73,7 @@ def widths(hidden_layer_sizes) -> tuple[int, ...]:
     return tuple(int(size) for size in sizes)
 
 
-def check_config(name, value) -> None:
+def check_config(name: str, value: Any) -> None:
     """Refuse a configuration that is none of Keras' kind before Keras meets it."""
     if not isinstance(value, dict):
         return
@@ -91,7 +92,7 @@ def check_config(name, value) -> None:
         )
 
 
-def check_range(loss, X: Rows, name="X") -> None:
+def check_range(loss: str | dict, X: Rows, name: str = "X") -> None:
     """Refuse data that the loss is not defined for."""
     low, high = describe(loss)[:2]
     if not X.within(low, high):
@@ -141,12 +142,12 @@ def _moments(X):
     They are also where squares overflow, since nothing can be said of those.
     """
     rows = X.sample(min(10_000, max(100, 2_000_000 // X.n_features)), 0)
-    first, weight = None, 0.0
+    first, weight = np.zeros(0), 0.0
     sums, squares = np.zeros(rows.n_features), np.zeros(rows.n_features)
     with np.errstate(over="ignore", invalid="ignore"):
         for block, weights in rows.blocks():
             block = block.astype(np.float64)
-            first = block[0].copy() if first is None else first
+            first = first if first.size else block[0].copy()
             block -= first
             shares = np.ones(len(block)) if weights is None else weights.astype(np.float64)
             sums += shares @ block

@@ -3,6 +3,7 @@
 import math
 import warnings
 from numbers import Integral
+from typing import Any
 
 from skae._activations import SLOPE_ABOVE_ZERO
 from skae._fitting import Settings
@@ -12,7 +13,7 @@ from skae._rows import Rows
 from skae._spec import NetworkSpec
 
 
-def resolve(estimator, rows: Rows, fitted: dict | None) -> tuple[NetworkSpec, Settings]:
+def resolve(estimator: Any, rows: Rows, fitted: dict | None) -> tuple[NetworkSpec, Settings]:
     """The network and the settings; `fitted` describes the network to go on from, or is None.
 
     The spec's output activation may still be "auto": that takes training to find out.
@@ -66,7 +67,7 @@ def _image_shape(estimator, n_features):
     if estimator.image_shape is None:
         return None
     shape = tuple(estimator.image_shape)
-    if not (len(shape) in (2, 3) and all(isinstance(n, Integral) and n > 0 for n in shape)):
+    if not (len(shape) in (2, 3) and all(isinstance(n, Integral) and int(n) > 0 for n in shape)):
         raise ValueError(
             "The 'image_shape' parameter of AutoencoderTransformer must be (height, width) or "
             f"(height, width, channels), ints in the range [1, inf). Got {shape!r} instead."

@@ -1,9 +1,12 @@
 """How long and how fast to train: what epochs, batch_size and learning_rate come to."""
 
 import json
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from skae._fitting import Settings
 
 # The budget of epochs="auto", in optimizer steps: it is steps that train a network, and 50 epochs
 # of a small table are 50 steps. Without hidden layers fewer are enough.
@@ -29,15 +32,18 @@ class Schedule(NamedTuple):
     check_every: int  # epochs
 
 
-def schedule(settings, n_rows, *, deep, n_steps=None) -> Schedule:
+def schedule(
+    settings: "Settings", n_rows: int, *, deep: bool, n_steps: int | None = None
+) -> Schedule:
     """Resolve what is "auto"; `n_steps` overrides the budget."""
-    batch_size = AUTO_BATCH if settings.batch_size == "auto" else settings.batch_size
+    batch_size = AUTO_BATCH if settings.batch_size == "auto" else int(settings.batch_size)
     steps_per_epoch = -(-n_rows // batch_size)
-    epochs, check_every = settings.epochs, 1
-    if epochs == "auto" or n_steps is not None:
+    if settings.epochs == "auto" or n_steps is not None:
         epochs = round((n_steps or (STEPS_DEEP if deep else STEPS_SHALLOW)) / steps_per_epoch)
         epochs = min(max(1, epochs), MAX_AUTO_EPOCHS)
         check_every = -(-epochs // AUTO_CHECKS)
+    else:
+        epochs, check_every = int(settings.epochs), 1
     n_steps = epochs * steps_per_epoch
     if settings.learning_rate == "one_cycle":
         rates = _one_cycle(n_steps, _peak(settings.optimizer, deep))
@@ -46,7 +52,7 @@ def schedule(settings, n_rows, *, deep, n_steps=None) -> Schedule:
     return Schedule(rates, batch_size, check_every)
 
 
-def optimizer_config(settings) -> str:
+def optimizer_config(settings: "Settings") -> str:
     """The optimizer as JSON. Over a one-cycle rate Adam forgets squared gradients ten times
     faster than by default (beta_2 = 0.99), since a run may last only a thousand steps."""
     optimizer = settings.optimizer

@@ -127,10 +127,10 @@ def pca_start(spec: NetworkSpec, pca: PrincipalAxes, rng: np.random.Generator) -
     n_axes = len(pca.axes)
     width, centre, value, slope = _linear_range(spec.code_activation, pca)
     kept = np.ones(n_axes)
+    noise = spec.kl_weight / 2  # squared error is the likelihood of noise of variance 1/2
     if spec.kl_weight:
-        # Squared error is the likelihood of noise of variance 1/2. Axes that vary less than that
-        # are not worth their divergence; a tenth of them is left for training to decide on.
-        noise = spec.kl_weight / 2
+        # Axes that vary less than the noise are not worth their divergence; a tenth of them is
+        # left for training to decide on.
         kept = np.maximum(1 - noise / pca.variances, 0.1)
         width = np.sqrt(kept / pca.variances)
     kernel = np.zeros((spec.n_features, spec.n_components))

@@ -34,7 +34,7 @@ class Units(NamedTuple):
             pca.variances / self.scale**2,
         )
 
-    def fold(self, spec: NetworkSpec, weights) -> list[np.ndarray]:
+    def fold(self, spec: NetworkSpec, weights: list[np.ndarray]) -> list[np.ndarray]:
         """Weights for rows as they are from weights for rows in these units."""
         if self.scale == 1 and not self.mean.any():
             return list(weights)
@@ -58,7 +58,7 @@ class Units(NamedTuple):
         return [array.astype(spec.dtype) for array in arrays]
 
 
-def order_code(spec: NetworkSpec, weights, rows: Rows) -> list[np.ndarray]:
+def order_code(spec: NetworkSpec, weights: list[np.ndarray], rows: Rows) -> list[np.ndarray]:
     """Weights of the same network with its linear code turned and stretched to be read as PCA's.
 
     Training leaves a linear code in any basis. In this one the components are uncorrelated, in
@@ -94,7 +94,9 @@ def order_code(spec: NetworkSpec, weights, rows: Rows) -> list[np.ndarray]:
     return [array.astype(spec.dtype) for array in arrays]
 
 
-def rectify(spec: NetworkSpec, weights, rows: Rows, activation: str) -> list[np.ndarray]:
+def rectify(
+    spec: NetworkSpec, weights: list[np.ndarray], rows: Rows, activation: str
+) -> list[np.ndarray]:
     """Weights of the same network with a rectified code, from those with a linear one.
 
     Each code is raised until it is positive on all rows, where a rectifier is linear, with a

@@ -100,7 +100,7 @@ def interrupted_fit(estimator, at):
         ):
             return None
         line = linecache.getline(path, frame.f_lineno).lstrip() if event == "line" else "with "
-        last = line.startswith("vars(self).update(")
+        last = line.startswith("self.__dict__.update(")
         if not line.startswith("with ") and (next(lines) == at or last):
             raise KeyboardInterrupt
         return trace

@@ -2,12 +2,15 @@
 
 import collections
 import threading
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from skae._keras import refuse_fork
 from skae._keras.networks import assign, build
+from skae._spec import NetworkSpec
 
 # Every call has this many rows, filled up with zeros: a row gives the same in any company, and
 # nothing is compiled anew for another number of them.
@@ -18,7 +21,7 @@ _networks: collections.OrderedDict = collections.OrderedDict()
 _lock = threading.Lock()
 
 
-def run(spec, weights, half: str, X) -> np.ndarray:
+def run(spec: NetworkSpec, weights: list[np.ndarray], half: str, X: Any) -> np.ndarray:
     """Rows through the encoder or the decoder."""
     refuse_fork()
     with _lock:  # the weights of one estimator at a time
@@ -34,7 +37,14 @@ def run(spec, weights, half: str, X) -> np.ndarray:
     return np.concatenate(outputs).astype(spec.dtype, copy=False)
 
 
-def objective(spec, loss, weights, X, clean, rng) -> np.ndarray:
+def objective(
+    loss: Callable,
+    spec: NetworkSpec,
+    weights: list[np.ndarray],
+    X: np.ndarray,
+    clean: np.ndarray,
+    rng: np.random.Generator,
+) -> np.ndarray:
     """What training minimises, for each row, with the code's own losses."""
     with _lock:
         network, _ = _network(spec)
@@ -55,7 +65,7 @@ def _network(spec):
 
 def _compiled(spec):
     network = build(spec)
-    halves = {}
+    halves: dict[str, Callable] = {}
     if spec.dense:
         return network, halves  # NumPy runs them
     for name in ("encoder", "decoder"):

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import keras
+import numpy as np
 
 from skae._keras.layers import SampledCode, SparseCode
 from skae._spec import NetworkSpec
@@ -20,7 +21,7 @@ class Network(NamedTuple):
     jit_compile: bool  # whether XLA is to compile the training, as Keras calls it
 
 
-def build(spec: NetworkSpec, weights=None) -> Network:
+def build(spec: NetworkSpec, weights: list[np.ndarray] | None = None) -> Network:
     """Build the models, with the given weight arrays or with zeros."""
     if spec.network is not None:
         encoder, decoder = _custom(spec)
@@ -34,7 +35,7 @@ def build(spec: NetworkSpec, weights=None) -> Network:
     inputs = keras.Input((spec.n_features,), dtype=spec.dtype, name="X")
     code = encoder(inputs)
     autoencoder = keras.Model(inputs, decoder(code), name="autoencoder")
-    n_draws = 0
+    n_draws, draws = 0, None
     if spec.kl_weight:
         log_variance = _layer("Dense", spec, "log_variance", units=spec.n_components)
         moments = keras.Model(encoder.inputs, [*encoder.outputs, log_variance(features)])
@@ -53,7 +54,7 @@ def build(spec: NetworkSpec, weights=None) -> Network:
     return network
 
 
-def assign(variables, arrays) -> None:
+def assign(variables: list[keras.Variable], arrays: list[np.ndarray]) -> None:
     for variable, array in zip(variables, arrays, strict=True):
         variable.assign(array)
 

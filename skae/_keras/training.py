@@ -12,7 +12,7 @@ import json
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -49,7 +49,15 @@ def compiled(spec: NetworkSpec, recipe: Recipe, n_rows: int) -> "_Program":
     return _program(spec, recipe.loss, recipe.optimizer, size, recipe.corrupt is not None)
 
 
-def train(program, rows, weights, recipe: Recipe, seed: int, monitor, n_epochs=None):
+def train(
+    program: "_Program",
+    rows: Any,
+    weights: list[np.ndarray],
+    recipe: Recipe,
+    seed: int,
+    monitor: Callable,
+    n_epochs: int | None = None,
+) -> list[np.ndarray]:
     """Train from `weights`, a list of arrays, and return the arrays where training ended.
 
     `rows` has `len()`, `weights` (an array or None), `gather(out, indices)` and `to_units(out)`.
@@ -68,14 +76,14 @@ def train(program, rows, weights, recipe: Recipe, seed: int, monitor, n_epochs=N
         return program.weights()
 
 
-def row_losses(loss: str, X, reconstruction) -> np.ndarray:
+def row_losses(loss: str, X: np.ndarray, reconstruction: np.ndarray) -> np.ndarray:
     """Loss of each row, as Keras computes it."""
     return np.asarray(_loss(loss)(X, reconstruction))
 
 
-def row_objectives(loss: str, spec: NetworkSpec, weights, X, clean, rng) -> np.ndarray:
-    """The same with the losses that the code has of its own."""
-    return objective(spec, _loss(loss), weights, X, clean, rng)
+def row_objectives(loss: str, *arguments: Any) -> np.ndarray:
+    """The same with the losses that the code has of its own; see `inference.objective`."""
+    return objective(_loss(loss), *arguments)
 
 
 def _loss(identifier):
@@ -128,7 +136,7 @@ class _Program:
         self._optimizer = self._build_optimizer(json.loads(optimizer))
         self._optimizer_start = [variable.numpy() for variable in self._optimizer.variables]
         shard = self.empty_shard()
-        self._compiled = tf.function(
+        function = tf.function(
             self._run,
             jit_compile=self._network.jit_compile,
             autograph=False,
@@ -136,7 +144,9 @@ class _Program:
                 *(tf.TensorSpec(array.shape, spec.dtype) for array in shard),
                 tf.TensorSpec((), tf.int32),
             ],
-        ).get_concrete_function()  # called directly: looking it up takes as long as 20 steps
+        )
+        # Called directly: looking it up takes as long as 20 steps.
+        self._compiled = function.get_concrete_function()
         # XLA compiles at the first call; this one trains for no step.
         self.run(shard, 0)
 
@@ -242,8 +252,8 @@ class _Feed:
             losses.append(self._program.run(shard, n_steps))
             totals.append(shard.sample_weight[:n_steps].sum(axis=1))
         shape = (last - first, self.steps_per_epoch)
-        losses, totals = (np.concatenate(parts).reshape(shape) for parts in (losses, totals))
-        return np.average(losses, axis=1, weights=totals)
+        means, weights = (np.concatenate(parts).reshape(shape) for parts in (losses, totals))
+        return np.average(means, axis=1, weights=weights)
 
     def _batches(self, n_epochs):
         n_rows, size = len(self._rows), self._program.batch_size
