@@ -106,6 +106,14 @@ def test_bad_configurations_are_refused_in_our_words(parameters, message):
         AutoencoderTransformer(4, epochs=2, **parameters).fit(X)
 
 
+def test_an_optimizer_of_another_precision_is_refused_with_a_way_out():
+    """Muon, as Keras has it now, multiplies by a number in float32."""
+    estimator = AutoencoderTransformer(4, optimizer="muon", epochs=1)
+    with pytest.raises(ValueError, match=r'float64 with optimizer="muon".* Pass X as float32'):
+        estimator.fit(X.astype(np.float64))
+    estimator.fit(X)
+
+
 @pytest.mark.parametrize(
     ("loss", "data", "bounds"),
     [("binary_crossentropy", X * 2, "[0, 1]"), ("poisson", X - 1, "[0, inf]")],

@@ -145,8 +145,16 @@ class _Program:
                 tf.TensorSpec((), tf.int32),
             ],
         )
-        # Called directly: looking it up takes as long as 20 steps.
-        self._compiled = function.get_concrete_function()
+        try:
+            # Called directly: looking it up takes as long as 20 steps.
+            self._compiled = function.get_concrete_function()
+        except TypeError as error:
+            if spec.dtype != "float64" or "float32" not in str(error):
+                raise
+            raise ValueError(
+                f"Keras can't train in float64 with optimizer={optimizer} and loss={loss}: part "
+                f"of it is float32 ({error}). Pass X as float32, or use another optimizer."
+            ) from error
         # XLA compiles at the first call; this one trains for no step.
         self.run(shard, 0)
 
