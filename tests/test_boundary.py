@@ -212,6 +212,27 @@ def test_threads_train_at_once():
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on this platform")
+def test_a_child_forked_before_tensorflow_started_trains_the_same_bits():
+    out = run(
+        """
+        import os
+        import numpy as np
+        from skae import AutoencoderTransformer
+        X = np.random.default_rng(0).uniform(size=(100, 8))
+        read, write = os.pipe()
+        child = os.fork()
+        codes = AutoencoderTransformer(2, epochs=2, random_state=0).fit(X).transform(X)
+        if child == 0:
+            os.write(write, codes.tobytes())
+            os._exit(0)
+        os.wait()
+        print(os.read(read, 10_000) == codes.tobytes())
+        """
+    )
+    assert out.strip() == "True"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on this platform")
 def test_a_forked_child_transforms_and_refuses_to_train():
     out = run(
         """

@@ -90,6 +90,24 @@ def test_grid_search_in_two_processes_gives_the_scores_of_one():
     assert scores[0][1] > scores[0][0] + 0.1
 
 
+def test_parallelism_inside_parallelism_gives_the_scores_of_one():
+    """Two autoencoders fitted at once, in threads, in each of two processes; equal to 2e-3."""
+    parts = [(str(i), AutoencoderTransformer(i, epochs=5, random_state=0)) for i in (4, 8)]
+    scores = [
+        cross_val_score(
+            make_pipeline(FeatureUnion(parts, n_jobs=n_jobs), LogisticRegression(max_iter=500)),
+            X / 16,
+            y,
+            cv=2,
+            n_jobs=n_jobs,
+            error_score="raise",
+        )
+        for n_jobs in (1, 2)
+    ]
+    assert_allclose(scores[1], scores[0], atol=2e-3)
+    assert min(scores[0]) > 0.6  # measured 0.79
+
+
 def test_pipeline_memory_hits_the_second_time(tmp_path, capsys):
     """The fitted step comes from the cache: the line that training prints is not printed again."""
     estimator = AutoencoderTransformer(
