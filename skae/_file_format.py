@@ -5,10 +5,11 @@ damage; it is no signature, so nothing that is read here is believed because of 
 """
 
 import hashlib
+import io
 import json
 import math
 import re
-from typing import NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -36,7 +37,7 @@ NEEDS = "0.1.0"  # the first release that reads FORMAT
 MAX_HEADER = 2**18
 MAX_DEPTH = 5  # of objects and lists inside each other
 MAX_TENSOR_DEPTH = 4  # axes
-DTYPES = {"F32": np.dtype("<f4"), "F64": np.dtype("<f8"), "U8": np.dtype("u1")}
+DTYPES: dict[str, np.dtype] = {"F32": np.dtype("<f4"), "F64": np.dtype("<f8"), "U8": np.dtype("u1")}
 
 _DIGEST = b'{\\"digest\\":\\"'  # where it stands in the header: inside a string, as first key
 _NO_DIGEST = "0" * 64
@@ -77,7 +78,7 @@ def encode(metadata: dict, tensors: dict) -> list[memoryview]:
     return [view[:begin], memoryview(digest), view[begin + len(digest) :]]
 
 
-def read_header(file, size: int) -> Header:
+def read_header(file: BinaryIO, size: int) -> Header:
     """Read and check the header of a file of `size` bytes; leave the file where the data begin."""
     start = file.read(8)
     length = int.from_bytes(start, "little")
@@ -98,30 +99,31 @@ def read_header(file, size: int) -> Header:
     return Header(rest, tensors, digest, undigested)
 
 
-def read_tensors(file, header: Header) -> dict:
+def read_tensors(file: io.FileIO | io.BufferedReader | io.BytesIO, header: Header) -> dict:
     """Read the data into arrays that own them, and texts into bytearrays; check the digest."""
     digest = hashlib.sha256(header.undigested)
     tensors = {}
     for name, (dtype, shape) in header.tensors.items():
-        text = dtype == DTYPES["U8"]
-        tensor = bytearray(*shape) if text else np.empty(shape, dtype)
-        buffer = memoryview(tensor).cast("B")
+        text = bytearray(*shape) if dtype == DTYPES["U8"] else None
+        tensor = np.empty(shape, dtype) if text is None else np.frombuffer(text, dtype)
+        buffer = tensor.reshape(-1).view(np.uint8).data
         if file.readinto(buffer) != len(buffer):
             raise ValueError("it became shorter while it was read.")
         digest.update(buffer)
         # The machine's own byte order; nearly everywhere that is the file's, and no copy.
-        tensors[name] = tensor if text else tensor.astype(dtype.newbyteorder("="), copy=False)
+        native = tensor.astype(dtype.newbyteorder("="), copy=False)
+        tensors[name] = native if text is None else text
     if digest.hexdigest() != header.digest:
         raise ValueError("it is damaged: its content does not have the digest that it names.")
     return tensors
 
 
-def canonical(value) -> str:
+def canonical(value: Any) -> str:
     """JSON in the one form that equal values have."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
-def parse(text: bytes):
+def parse(text: bytes) -> Any:
     """Parse JSON, strictly: ASCII, no key twice, no NaN, no integer of more than 64 bits."""
     if not text.isascii():
         raise ValueError("its header has bytes that are not ASCII.")

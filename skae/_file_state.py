@@ -62,7 +62,7 @@ CURVES = ("loss_curve", "validation_loss_curve")
 MAX_OBJECT_BYTES = 9 * 2**20
 
 
-def describe(estimator) -> tuple[dict, dict]:
+def describe(estimator: AutoencoderTransformer) -> tuple[dict, dict]:
     """Metadata and tensors of a fitted estimator; refuse what they have no place for."""
     _refuse_to_lose(estimator)
     network = dict(estimator.network_)
@@ -177,7 +177,9 @@ def check(header: Header) -> tuple[AutoencoderTransformer, NetworkSpec]:
     return estimator, spec
 
 
-def restore(estimator, spec: NetworkSpec, versions: dict, tensors: dict) -> AutoencoderTransformer:
+def restore(
+    estimator: AutoencoderTransformer, spec: NetworkSpec, versions: dict, tensors: dict
+) -> AutoencoderTransformer:
     """Give the estimator that `check` returned what was fitted; warn if the version is another."""
     weights = [tensors[f"weights.{i}"] for i in range(len(spec.shapes()))]
     # By the extremes, since a mask would take memory; a NaN is both of them.

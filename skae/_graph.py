@@ -10,7 +10,6 @@ than named: ONNX has a name for nearly all of them, and onnxruntime has these fo
 import numpy as np
 
 from skae._activations import SELU_ALPHA, SELU_SCALE
-from skae._spec import NetworkSpec
 
 IMAGE_FIRST = (0, 3, 1, 2)  # from Keras' (rows, height, width, channels) to ONNX' channels first
 IMAGE_LAST = (0, 2, 3, 1)
@@ -19,14 +18,14 @@ IMAGE_LAST = (0, 2, 3, 1)
 KERNEL = (3, 2, 0, 1)
 
 
-def encode(op, spec: NetworkSpec, weights, X):
+def encode(op, spec, weights, X):
     """Add what maps rows to codes: to their means, if they are variational."""
     arrays = weights[: len(spec.half_shapes()[0])]
     layers = _dense if spec.image_shape is None else _image_to_code
     return _half(op, spec, arrays, X, layers, spec.code_activation)
 
 
-def decode(op, spec: NetworkSpec, weights, codes):
+def decode(op, spec, weights, codes):
     """Add what maps codes to rows."""
     n_encoder, n_decoder = map(len, spec.half_shapes())
     arrays = weights[n_encoder : n_encoder + n_decoder]

@@ -6,7 +6,6 @@ import io
 import os
 import stat
 
-from skae._autoencoder import AutoencoderTransformer
 from skae._file_format import MAX_HEADER, encode, read_header, read_tensors
 from skae._file_state import check, describe, restore
 
@@ -20,7 +19,7 @@ class ModelFileError(ValueError):
     """
 
 
-def load(path) -> AutoencoderTransformer:
+def load(path):
     """Load a fitted estimator from a file that its `save` method wrote.
 
     Neither TensorFlow nor pickle takes part. Files need no trust: whatever their bytes, nothing in
@@ -82,7 +81,7 @@ def load(path) -> AutoencoderTransformer:
         raise ModelFileError(f"{path!r} can't be loaded: {str(error)[:1000]}") from error
 
 
-def save(estimator, path) -> None:
+def save(estimator, path):
     """Write a fitted estimator into a file, for :func:`load`."""
     path = os.fspath(path)
     metadata, tensors = describe(estimator)

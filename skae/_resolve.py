@@ -52,7 +52,7 @@ def resolve(estimator: Any, rows: Rows, fitted: dict | None) -> tuple[NetworkSpe
     return NetworkSpec(**wanted), Settings(**given)
 
 
-def check_parameters(estimator, n_features) -> tuple[tuple[int, ...], tuple | None]:
+def check_parameters(estimator, n_features):
     """Refuse parameters that the table of constraints can't; return hidden widths, image shape."""
     for name in ("loss", "optimizer"):
         check_config(name, getattr(estimator, name))

@@ -255,9 +255,9 @@ class _Operators:
 
     def __call__(self, name, *inputs, output=None, **attributes):
         output = output or self.scope.get_unique_variable_name(name)
-        inputs = [value if isinstance(value, str) else self._constant(value) for value in inputs]
+        names = [value if isinstance(value, str) else self._constant(value) for value in inputs]
         unique = self.scope.get_unique_operator_name(name)
-        self.container.add_node(name, inputs, output, name=unique, **attributes)
+        self.container.add_node(name, names, output, name=unique, **attributes)
         return output
 
     def _constant(self, value):
