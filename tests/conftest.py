@@ -6,3 +6,23 @@ import sys
 # Without it scikit-learn silently leaves out its check of array API input.
 assert "scipy" not in sys.modules, "SCIPY_ARRAY_API has to be set before SciPy is imported."
 os.environ["SCIPY_ARRAY_API"] = "1"
+
+from hypothesis import HealthCheck, settings  # noqa: E402  (it may import SciPy)
+
+# The same examples every time, and nothing kept; an example takes as long as its network compiles.
+settings.register_profile(
+    "quick",
+    max_examples=20,
+    derandomize=True,
+    database=None,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)
+settings.register_profile(
+    "thousand",
+    settings.get_profile("quick"),
+    max_examples=1000,
+    derandomize=False,
+    print_blob=True,
+)
+settings.load_profile("quick")

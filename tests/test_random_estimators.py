@@ -1,0 +1,234 @@
+"""Any estimator on any data works, or says in a documented error why it can't.
+
+A few dozen in the tests; a thousand, drawn anew each time, by
+`pytest tests/test_random_estimators.py --hypothesis-profile=thousand --hypothesis-show-statistics`.
+"""
+
+import pickle
+import re
+import tempfile
+import warnings
+
+import keras
+import numpy as np
+import pandas as pd
+import polars as pl
+from hypothesis import event, given, note
+from hypothesis import strategies as st
+from numpy.testing import assert_array_equal
+from scipy import sparse
+from sklearn.base import clone
+
+from skae import AutoencoderTransformer
+
+# How the errors begin that a user may meet with parameters of the right kind and finite data.
+DOCUMENTED = re.compile(
+    "|".join(
+        [
+            "The loss became nan or infinite in epoch",
+            "Keras can't train in float64 with optimizer=",
+            r"loss=.* needs X(_val)? in the range",
+            "image_shape=.* has .* entries, but X has",
+            "image_shape needs hidden_layer_sizes",
+            "kl_weight needs a network that skae builds",
+            "Got image_shape and network together",
+            "A variational code is the mean of a normal distribution",
+            "Sample weights must",
+        ]
+    )
+)
+
+
+def in_the_middle(batch, rng):
+    """Corruption of the user's own."""
+    batch[:, batch.shape[1] // 2] = rng.random(len(batch))
+    return batch
+
+
+def two_layers(spec):
+    """A network of the user's own."""
+
+    def half(n_in, n_out, seed):
+        initializer = keras.initializers.GlorotUniform(seed=seed)
+        dense = keras.layers.Dense(n_out, kernel_initializer=initializer, dtype=spec.dtype)
+        return keras.Sequential([keras.Input((n_in,), dtype=spec.dtype), dense])
+
+    ends = spec.n_features, spec.n_components
+    return half(*ends, 0), half(*ends[::-1], 1)
+
+
+def read_only(X):
+    X.flags.writeable = False
+    return X
+
+
+def memory_mapped(X):
+    file = tempfile.TemporaryFile()  # noqa: SIM115 (the map keeps it open)
+    mapped = np.memmap(file, X.dtype, "w+", shape=X.shape)
+    mapped[:] = X
+    return mapped
+
+
+CONTAINERS = {
+    "C": np.ascontiguousarray,
+    "F": np.asfortranarray,
+    "strided": lambda X: np.repeat(X, 2, axis=1)[:, ::2],
+    "read-only": read_only,
+    "memory map": memory_mapped,
+    "list": np.ndarray.tolist,
+    "csr": lambda X: sparse.csr_array(X.astype(np.result_type(X, np.float32))),
+    "csc": lambda X: sparse.csc_matrix(X.astype(np.result_type(X, np.float32))),
+    "pandas": lambda X: pd.DataFrame(X, columns=[f"x{i}" for i in range(X.shape[1])]),
+    "polars": lambda X: pl.DataFrame(
+        X.astype(np.result_type(X, np.float32)), schema=[f"x{i}" for i in range(X.shape[1])]
+    ),
+}
+CONTENTS = {
+    "uniform": lambda rng, shape: rng.uniform(size=shape),
+    "normal": lambda rng, shape: rng.normal(size=shape),
+    "counts": lambda rng, shape: rng.poisson(3.0, size=shape),
+    "binary": lambda rng, shape: rng.integers(2, size=shape),
+    "rank one": lambda rng, shape: rng.normal(size=(shape[0], 1)) @ np.ones((1, shape[1])),
+    "constant": lambda rng, shape: np.full(shape, 0.5),
+    "zero": lambda rng, shape: np.zeros(shape),
+    "large": lambda rng, shape: 1e4 * rng.normal(size=shape),
+    "small": lambda rng, shape: 1e-6 * rng.normal(size=shape),
+    "far": lambda rng, shape: 1e4 + rng.normal(size=shape),
+    "one wide": lambda rng, shape: rng.normal(size=shape) * np.geomspace(1, 1e4, shape[1]),
+}
+DTYPES = [np.float16, np.float32, np.float64, np.int32, np.uint8, bool]
+# Of few shapes, since each network has to be compiled.
+SHAPES = [(1, 4), (2, 4), (3, 1), (7, 9), (40, 4), (40, 9), (40, 16), (150, 9)]
+IMAGES = {4: (2, 2), 9: (3, 3), 16: (2, 4, 2)}
+
+
+def mostly(usual, *others):
+    """The usual value half of the time."""
+    return st.one_of(st.just(usual), st.sampled_from(others))
+
+
+def losses(X):
+    """Those that the rows are in the range of; others are refused, and tested elsewhere."""
+    usable = ["mse", "mae", "huber", {"class_name": "LogCosh", "config": {}}]
+    if X.min() >= 0:
+        usable.append("poisson")
+        if X.max() <= 1:
+            usable.append("binary_crossentropy")
+    return usable
+
+
+@st.composite
+def parameters(draw, X, n_features):
+    special = draw(mostly(None, "image", "network"))
+    kl_weight = 0.0 if special == "network" else draw(mostly(0.0, 0.5, 2))
+    codes = ("linear",) if kl_weight else ("linear", "relu", "relu6", "softplus", "tanh")
+    values = {
+        "n_components": draw(st.sampled_from([1, 2, 5])),
+        "hidden_layer_sizes": draw(mostly((2,) if special == "image" else (), 3, [4], (5, 3))),
+        "activation": draw(mostly("relu", "gelu", "tanh", "selu")),
+        "code_activation": draw(mostly("auto", *codes)),
+        "output_activation": draw(mostly("auto", "linear", "sigmoid", "exponential", "tanh")),
+        "noise": draw(
+            mostly(None, 0.2, 1, ("gaussian", 0.3), ("salt_and_pepper", 0.5), in_the_middle)
+        ),
+        "sparsity": draw(mostly(0.0, 1e-3)),
+        "kl_weight": kl_weight,
+        "loss": draw(st.sampled_from(losses(X))),
+        "optimizer": draw(mostly("adam", "sgd", "muon", {"class_name": "AdamW", "config": {}})),
+        "learning_rate": draw(mostly("one_cycle", 1e-3, 10)),
+        "init": draw(mostly("pca", "glorot_uniform")),
+        "epochs": draw(mostly("auto", 1, 3)),
+        "batch_size": draw(mostly("auto", 7, 1000)),
+        "early_stopping": draw(st.booleans()),
+        "validation_fraction": draw(mostly(0.1, 0.9)),
+        "warm_start": draw(st.booleans()),
+        "random_state": draw(st.integers(0, 3)),
+    }
+    if special == "image":
+        values["image_shape"] = IMAGES.get(n_features, (n_features, 1))
+    if special == "network":
+        values["network"] = two_layers
+    return values
+
+
+@st.composite
+def cases(draw):
+    """An estimator, rows, and what else is given to fit."""
+    shape = draw(st.sampled_from(SHAPES))
+    content = draw(st.sampled_from(sorted(CONTENTS)))
+    dtype = draw(st.sampled_from(DTYPES))
+    container = draw(st.sampled_from(sorted(CONTAINERS)))
+    rng = np.random.default_rng(draw(st.integers(0, 3)))
+
+    def rows(n_rows):
+        X = CONTENTS[content](rng, (n_rows, shape[1]))
+        X = np.abs(X) % 128 if np.issubdtype(dtype, np.integer) else X
+        return X.astype(dtype)
+
+    X, some = rows(shape[0]), rng.uniform(size=shape[0])
+    sample_weight = draw(mostly(None, some, np.round(2 * some), np.where(some < 0.5, 0, some)))
+    X_val = rows(5) if draw(st.booleans()) else None
+    estimator = AutoencoderTransformer(**draw(parameters(X, shape[1])))
+    note(f"{content}, {np.dtype(dtype)}, {container}: X={X!r}")
+    note(f"sample_weight={sample_weight!r}, X_val={X_val!r}")
+    X, X_val = (None if x is None else CONTAINERS[container](x) for x in (X, X_val))
+    return estimator, X, {"sample_weight": sample_weight, "X_val": X_val}
+
+
+ROUND_TRIPS = {"pickle": lambda estimator: pickle.loads(pickle.dumps(estimator))}
+
+
+def use(estimator, X):
+    """Everything that a fitted estimator does with rows."""
+    codes = estimator.transform(X)
+    results = [codes, estimator.inverse_transform(codes), estimator.reconstruct(X)]
+    if hasattr(estimator, "sample"):
+        results.append(estimator.sample(3, random_state=0))
+    return results
+
+
+def fit(estimator, X, options):
+    """Whether the estimator could be fitted; if it couldn't, it says why and is as it was."""
+    before = dict(vars(estimator))
+    try:
+        estimator.fit(X, **options)
+    except ValueError as error:
+        documented = DOCUMENTED.match(str(error))
+        if not documented:
+            raise
+        event(f"refused: {documented[0]}")
+        assert vars(estimator) == before
+        return False
+    event("fitted")
+    return True
+
+
+@given(cases())
+def test_random_estimators_work_or_say_why_not(case):
+    estimator, X, options = case
+    n_rows = len(X) if isinstance(X, list) else X.shape[0]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # each has a test of its own
+        # A rate that is far too large may end where numbers overflow.
+        wild = estimator.learning_rate == 10
+        warnings.simplefilter("ignore" if wild else "error", RuntimeWarning)
+        if not fit(estimator, X, options):
+            return
+        results = use(estimator, X)
+        n_features, n_components = estimator.n_features_in_, estimator.n_components
+        widths = [n_components, n_features, n_features, n_features]
+        for result, width in zip(results, widths, strict=False):
+            assert result.shape[1] == width
+            assert result.dtype == estimator.network_["dtype"]
+            assert wild or np.isfinite(result).all()
+        assert [len(result) for result in results[:3]] == [n_rows] * 3
+        assert wild or n_rows < 2 or np.isfinite(estimator.score(X))
+        assert clone(estimator).get_params() == estimator.get_params()
+        for name, round_trip in ROUND_TRIPS.items():
+            for one, other in zip(use(round_trip(estimator), X), results, strict=True):
+                assert_array_equal(one, other, err_msg=name)
+        if estimator.warm_start:
+            fit(estimator, X, options)
+            return
+        for one, other in zip(use(clone(estimator).fit(X, **options), X), results, strict=True):
+            assert_array_equal(one, other)
