@@ -4,6 +4,7 @@ A few dozen in the tests; a thousand, drawn anew each time, by
 `pytest tests/test_random_estimators.py --hypothesis-profile=thousand --hypothesis-show-statistics`.
 """
 
+import pathlib
 import pickle
 import re
 import tempfile
@@ -13,12 +14,14 @@ import keras
 import numpy as np
 import pandas as pd
 import polars as pl
+import pytest
 from hypothesis import event, given, note
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 from scipy import sparse
 from sklearn.base import clone
 
+import skae
 from skae import AutoencoderTransformer
 
 # How the errors begin that a user may meet with parameters of the right kind and finite data.
@@ -175,7 +178,21 @@ def cases(draw):
     return estimator, X, {"sample_weight": sample_weight, "X_val": X_val}
 
 
-ROUND_TRIPS = {"pickle": lambda estimator: pickle.loads(pickle.dumps(estimator))}
+def through_a_file(estimator):
+    """Save and load; a copy, and what saves to other bytes, would be no round trip."""
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [pathlib.Path(folder, name) for name in ("first", "second")]
+        estimator.save(paths[0])
+        loaded = skae.load(paths[0])
+        loaded.save(paths[1])
+        assert paths[0].read_bytes() == paths[1].read_bytes()
+    return loaded
+
+
+ROUND_TRIPS = {
+    "pickle": lambda estimator: pickle.loads(pickle.dumps(estimator)),
+    "file": through_a_file,
+}
 
 
 def use(estimator, X):
@@ -225,6 +242,11 @@ def test_random_estimators_work_or_say_why_not(case):
         assert wild or n_rows < 2 or np.isfinite(estimator.score(X))
         assert clone(estimator).get_params() == estimator.get_params()
         for name, round_trip in ROUND_TRIPS.items():
+            if name == "file" and (callable(estimator.noise) or estimator.network):
+                with pytest.raises(ValueError, match="can't hold the callable"):
+                    round_trip(estimator)
+                event("not to be saved")
+                continue
             for one, other in zip(use(round_trip(estimator), X), results, strict=True):
                 assert_array_equal(one, other, err_msg=name)
         if estimator.warm_start:
