@@ -79,7 +79,10 @@ class Attack:
         """Load a file, note what happened, and try an estimator that comes of it."""
         self.opened = path
         size = os.stat(path).st_size if os.path.isfile(path) else 0
-        tracemalloc.start()
+        if not tracemalloc.is_tracing():  # not anew for each: a start leaks 10 kB
+            tracemalloc.start()
+        before = tracemalloc.get_traced_memory()[0]
+        tracemalloc.reset_peak()
         for timer, seconds in self.timers.items():
             signal.setitimer(timer, seconds)
         estimator, outcome = None, "refused"
@@ -95,8 +98,9 @@ class Attack:
             self.watching = False
             for timer in self.timers:
                 signal.setitimer(timer, 0)
-        peak = tracemalloc.get_traced_memory()[1] - size
-        tracemalloc.stop()  # what an estimator is tried with is not counted
+        peak = tracemalloc.get_traced_memory()[1] - before - size
+        if size > 2**20:
+            tracemalloc.stop()  # to trace what such an estimator does would itself take memory
         self.peak = max(self.peak, peak)
         if peak > MARGIN:
             outcome += f", took {peak} bytes more than its size"
