@@ -142,8 +142,9 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     early_stopping : bool, default=True
         Whether to hold rows out of training and keep the weights that reconstruct them best.
         Where `fit` is given `X_val`, that is used instead. Small data are held out in up to five
-        turns and then trained on whole, for as many epochs as were best. Copies of a row are
-        never separated. Under a constant rate training also ends early.
+        turns, until the gain over PCA is clear, and then trained on whole, for as many epochs as
+        were best. Copies of a row are never separated. Under a constant rate training also ends
+        early.
 
     validation_fraction : float, default=0.1
         Fraction of the distinct rows to hold out, 2,000 rows at most. Only used with early
