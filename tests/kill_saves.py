@@ -19,7 +19,7 @@ import skae
 
 
 def kill(n, folder):
-    """Kill processes that save over a file; return how many were in the midst of it."""
+    """Kill processes that save over a file, and say how many were in the midst of it."""
     X = np.random.default_rng(0).normal(size=(300, 400)).astype(np.float32)
     estimators = [
         skae.AutoencoderTransformer(k, output_activation="linear", random_state=0).fit(X)
