@@ -20,7 +20,7 @@ import skae
 
 def kill(n, folder):
     """Kill processes that save over a file, and say how many were in the midst of it."""
-    X = np.random.default_rng(0).normal(size=(300, 400)).astype(np.float32)
+    X = np.random.default_rng(0).normal(size=(300, 200)).astype(np.float32)
     estimators = [
         skae.AutoencoderTransformer(k, output_activation="linear", random_state=0).fit(X)
         for k in (40, 80)
