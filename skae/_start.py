@@ -12,10 +12,10 @@ import numpy as np
 from scipy import linalg, special
 from scipy.sparse import issparse
 from scipy.sparse.linalg import LinearOperator
-from sklearn.utils.extmath import randomized_svd
 
 from skae._activations import ACTIVATIONS
 from skae._rows import Rows
+from skae._scikit_learn import _randomized_svd
 from skae._spec import NetworkSpec
 
 # Up to this many features (or rows) a square matrix of them is decomposed exactly.
@@ -116,7 +116,8 @@ def _from_random_projections(rows, mean, n_axes, seed):
         rmatmat=project_back,
         dtype=np.float64,
     )
-    _, singular, axes = randomized_svd(centred, n_axes, random_state=seed)
+    # The public function refuses operators, which scikit-learn itself passes to the private one.
+    _, singular, axes = _randomized_svd(centred, n_axes, random_state=seed)
     return singular**2 / rows.total_weight(), axes
 
 

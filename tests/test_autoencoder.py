@@ -467,3 +467,18 @@ def test_verbose_prints_a_line_for_each_epoch(digits, capsys):
     assert [line.split(":")[0] for line in lines] == [
         f"[AutoencoderTransformer] epoch {epoch}" for epoch in (1, 2, 3)
     ]
+
+
+def test_verbose_prints_the_validation_loss(digits, capsys):
+    settings = {"epochs": 1, "output_activation": "linear", "random_state": 0}
+    estimator = AutoencoderTransformer(4, verbose=1, **settings).fit(digits, X_val=digits[:100])
+    loss = f"validation loss {estimator.validation_loss_curve_[-1]:.6g}\n"
+    assert capsys.readouterr().out.endswith(loss)
+
+
+def test_one_row_to_validate_on_says_nothing(digits):
+    """PCA is kept, since the gain on a single row has no standard error."""
+    settings = {"hidden_layer_sizes": (16,), "output_activation": "linear", "random_state": 0}
+    estimator = AutoencoderTransformer(4, **settings).fit(digits, X_val=digits[:1])
+    assert estimator.n_iter_ == 0
+    assert estimator.set_params(early_stopping=False).fit(digits).n_iter_ > 0

@@ -120,6 +120,7 @@ def test_a_fit_restores_the_environment_and_prints_nothing():
         print([name for name in changed if "THREADS" in name])
         """,
         OMP_NUM_THREADS="1",
+        TF_NUM_INTEROP_THREADS="2",
     )
     assert out.strip() == "[]"
 

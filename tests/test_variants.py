@@ -443,6 +443,7 @@ def test_losses_with_their_output_activation(digits):
         ({"image_shape": (8, 8), "hidden_layer_sizes": 4, "network": small_network}, "Reshape"),
         ({"network": lambda spec: None}, r"\(encoder, decoder\).*NoneType"),
         ({"network": lambda spec: small_network(spec)[::-1]}, "rows of 64 numbers to rows of 4"),
+        ({"network": lambda spec: (len, len)}, "encoder .* must be a keras.Model. Got builtin_fun"),
     ],
 )
 def test_errors(digits, parameters, message):
@@ -456,16 +457,38 @@ def test_sample_says_what_it_needs():
     with pytest.raises(AttributeError) as raised:
         AutoencoderTransformer().sample(3)
     assert "Set kl_weight=1.0" in str(raised.value.__cause__)
+    estimator = AutoencoderTransformer(1, kl_weight=1.0, epochs=1).fit(np.eye(4))
+    with pytest.raises(
+        ValueError, match=r"n_samples must be an int in the range \[1, inf\). Got 0"
+    ):
+        estimator.sample(0)
 
 
-def test_exception_from_a_noise_callable_leaves_the_estimator_as_it_was(digits):
+def test_no_noise_is_noise_of_amount_zero(digits):
     X = digits[0][:200]
-    estimator = AutoencoderTransformer(2, epochs=1, random_state=0).fit(X)
-    codes = estimator.transform(X)
+    codes = [
+        AutoencoderTransformer(2, noise=noise, epochs=2, random_state=0).fit_transform(X)
+        for noise in (None, 0, ("gaussian", 0.0))
+    ]
+    assert_array_equal(codes[0], codes[1])
+    assert_array_equal(codes[0], codes[2])
 
-    def broken(batch, rng):
-        raise KeyError("sensor")
 
-    with pytest.raises(KeyError, match="sensor"):
-        estimator.set_params(noise=broken).fit(X)
-    assert_array_equal(estimator.transform(X), codes)
+class Failing(keras.layers.Layer):
+    """A layer with an error that shows in training alone."""
+
+    def call(self, inputs, training=False):
+        if training:
+            raise TypeError("no training today")
+        return inputs
+
+
+def test_errors_of_a_layer_reach_the_user(digits):
+    """Also from a model that Keras has not built yet."""
+
+    def network(spec):
+        encoder = keras.Sequential([keras.layers.Dense(spec.n_components), Failing()])
+        return encoder, keras.Sequential([keras.layers.Dense(spec.n_features)])
+
+    with pytest.raises(TypeError, match="no training today"):
+        AutoencoderTransformer(2, network=network, epochs=1).fit(digits[0][:50].astype(np.float64))
