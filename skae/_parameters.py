@@ -20,7 +20,6 @@ OPTIMIZERS = {
     "adamax",
     "adamw",
     "ftrl",
-    "lamb",
     "lion",
     "muon",
     "nadam",

@@ -1,5 +1,6 @@
 """What the estimator does with good input."""
 
+import keras
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -13,6 +14,7 @@ from sklearn.preprocessing import StandardScaler
 
 import skae
 from skae import AutoencoderTransformer
+from skae._parameters import OPTIMIZERS
 
 
 @pytest.fixture(scope="module")
@@ -470,7 +472,7 @@ def test_verbose_prints_a_line_for_each_epoch(digits, capsys):
 
 
 def test_verbose_prints_the_validation_loss(digits, capsys):
-    settings = {"epochs": 1, "output_activation": "linear", "random_state": 0}
+    settings = {"epochs": 1, "early_stopping": False, "random_state": 0}
     estimator = AutoencoderTransformer(4, verbose=1, **settings).fit(digits, X_val=digits[:100])
     loss = f"validation loss {estimator.validation_loss_curve_[-1]:.6g}\n"
     assert capsys.readouterr().out.endswith(loss)
@@ -482,3 +484,8 @@ def test_one_row_to_validate_on_says_nothing(digits):
     estimator = AutoencoderTransformer(4, **settings).fit(digits, X_val=digits[:1])
     assert estimator.n_iter_ == 0
     assert estimator.set_params(early_stopping=False).fit(digits).n_iter_ > 0
+
+
+@pytest.mark.parametrize("name", sorted(OPTIMIZERS))
+def test_every_optimizer_that_is_allowed_is_one_of_keras(name):
+    assert isinstance(keras.optimizers.get(name), keras.optimizers.Optimizer)

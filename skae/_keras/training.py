@@ -149,7 +149,7 @@ class _Program:
             # Called directly: looking it up takes as long as 20 steps.
             self._compiled = function.get_concrete_function()
         except TypeError as error:
-            if spec.dtype != "float64" or "float32" not in str(error):
+            if spec.dtype != "float64" or "does not match type" not in str(error):
                 raise
             raise ValueError(
                 f"Keras can't train in float64 with optimizer={optimizer} and loss={loss}: part "
