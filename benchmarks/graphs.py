@@ -20,6 +20,7 @@ from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler
+from speed import medians
 
 from skae import AutoencoderTransformer
 from skae.onnx import to_onnx
@@ -69,18 +70,11 @@ def compare(pipe, X):
     )
 
 
-def latencies(estimator, row, repeats=7, calls=300):
+def latencies(estimator, row):
     """Median seconds of one row through the graph and through the estimator."""
     graph = session(to_onnx(estimator, row))
     sides = (lambda: graph.run(None, {"X": row}), lambda: estimator.transform(row))
-    times = [[], []]
-    for _ in range(repeats):
-        for side, measured in zip(sides, times, strict=True):
-            start = time.perf_counter()
-            for _ in range(calls):
-                side()
-            measured.append((time.perf_counter() - start) / calls)
-    return [float(np.median(measured)) for measured in times]
+    return medians(*sides, calls=300)
 
 
 def row(data, name, parameters, X, y):
