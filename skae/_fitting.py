@@ -4,7 +4,7 @@ import dataclasses
 import json
 import warnings
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
@@ -163,16 +163,11 @@ def _fit_fresh(spec, settings, rows, splits, seed):
     spec, plain = _choose_output(spec, settings, rows, splits[0], seed)
     if _is_pca(spec, settings):
         return _untrained(spec, settings, rows, splits, seed)
-    runs, gain = [], 0
-    for split in splits:
-        runs.append(_run(spec, settings, split, seed))
-        if plain is not None and split.validation is not None:
-            gain = _clear_gain(plain, spec, runs, settings, splits, seed)
-        if gain:
-            break
-    splits = splits[: len(runs)]
     if not settings.early_stopping or splits[0].validation is None:
-        return Fitted(spec, runs[0].weights, runs[0].losses, runs[0].checks[1:])
+        run = _run(spec, settings, splits[0], seed)
+        return Fitted(spec, run.weights, run.losses, run.checks[1:])
+    runs, gain = _turns(spec, plain, settings, splits, seed)
+    splits = splits[: len(runs)]
     checks = _pooled([run.checks for run in runs], splits)
     best = int(np.argmin(checks))
     if plain is not None:
@@ -192,26 +187,41 @@ def _fit_fresh(spec, settings, rows, splits, seed):
     return Fitted(spec, final.weights, final.losses, checks[1:])
 
 
-def _clear_gain(plain, spec, runs, settings, splits, seed):
-    """What the trained networks gain over the plain starts on the rows held out: their losses'
-    difference if it is clear, else 0.
+def _turns(spec, plain, settings, splits, seed):
+    """A run for each split, until the gain over the plain start is clear, and that gain, else 0."""
+    runs: list[Run] = []
+    comparisons, gain = [], 0.0
+    for split in splits:
+        runs.append(_run(spec, settings, split, seed))
+        if plain is not None:
+            comparisons.append(_compare(plain, spec, runs[-1].weights, settings, split, seed))
+            gain = _clear_gain(comparisons, last=len(runs) == len(splits))
+        if gain:
+            break
+    return runs, gain
 
-    The difference is taken row by row, so that what makes some rows hard for both does not count.
+
+def _compare(plain, spec, weights, settings, split, seed):
+    """For each row held out: what the trained network gains over the plain start, the loss of
+    that, and the row's weight."""
+    start, units = _start(plain, settings, split.training, seed)
+    start = units.fold(plain, start)
+    loss = _all_losses(settings, plain, start, split.validation, seed)
+    gain = loss - _all_losses(settings, spec, weights, split.validation, seed)
+    given = split.validation.weights
+    return gain, loss, np.ones(len(loss)) if given is None else given.astype(np.float64)
+
+
+def _clear_gain(comparisons, *, last):
+    """The mean gain of all turns so far if it is clear, else 0; `last` if no turn is left.
+
+    Differences are taken row by row, so that what makes some rows hard for both does not count.
     """
-    gains, losses, weights = [], [], []
-    for split, run in zip(splits, runs, strict=False):  # as far as they have been run
-        start, units = _start(plain, settings, split.training, seed)
-        start = units.fold(plain, start)
-        before = _all_losses(settings, plain, start, split.validation, seed)
-        gains.append(before - _all_losses(settings, spec, run.weights, split.validation, seed))
-        losses.append(before)
-        given = split.validation.weights
-        weights.append(np.ones(len(before)) if given is None else given.astype(np.float64))
-    gain, loss, weight = map(np.concatenate, (gains, losses, weights))
+    gain, loss, weight = map(np.concatenate, zip(*comparisons, strict=True))
     mean = np.average(gain, weights=weight)
     # A weight of 2 counts as two rows here too; one row says nothing.
     freedom = weight.sum() - 1
-    if freedom < (ENOUGH_TO_TELL if len(runs) < len(splits) else 1):
+    if freedom < (1 if last else ENOUGH_TO_TELL):
         return 0
     error = np.sqrt(np.average((gain - mean) ** 2, weights=weight) / freedom)
     worthwhile = WORTHWHILE * np.average(loss, weights=weight) if mean > 0 else 0
@@ -325,7 +335,7 @@ def _start(spec, settings, rows, seed, *, all_rows=False):
 def _run(spec, settings, split, seed, *, previous=None, n_steps=None, n_epochs=None):
     """Train on a split; `n_steps` overrides the budget, `n_epochs` cuts it short."""
     load_framework()
-    from skae._keras import one_thread, refuse_fork
+    from skae._keras import beside, refuse_fork
     from skae._keras.training import Recipe, compiled, train
 
     refuse_fork()
@@ -337,9 +347,7 @@ def _run(spec, settings, split, seed, *, previous=None, n_steps=None, n_epochs=N
         plan = plan._replace(check_every=max(plan.check_every, n_planned // 10))
     recipe = Recipe(json.dumps(settings.loss), optimizer_config(settings), *plan, settings.noise)
     with ThreadPoolExecutor(1) as thread:  # PCA of many rows takes as long as compiling
-        compiling = thread.submit(compiled, spec, recipe, len(split.training))
-        if one_thread():
-            wait([compiling])
+        compiling = beside(thread, compiled, spec, recipe, len(split.training))
         if previous is None:
             start, units = _start(spec, settings, split.training, seed)
         else:

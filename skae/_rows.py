@@ -55,7 +55,8 @@ class Rows:
 
     def take(self, indices):
         """A copy of some of the rows."""
-        return Rows(self._at(indices), None if self.weights is None else self.weights[indices])
+        weights = None if self.weights is None else self.weights[indices]
+        return Rows(self.X[self._positions(indices)], weights)
 
     def sample(self, n_rows, seed):
         """At most `n_rows` of the rows, drawn without replacement."""
@@ -69,9 +70,8 @@ class Rows:
         if sparse.issparse(self.X):
             out[:] = self.X[indices].toarray()
         else:
-            indices = indices if self.chosen is None else self.chosen[indices]
             # "clip" lets NumPy write to `out` without a buffer; the indices are in range.
-            np.take(self.X, indices, axis=0, out=out, mode="clip")
+            np.take(self.X, self._positions(indices), axis=0, out=out, mode="clip")
 
     def to_units(self, out):
         """Change dense rows to the units of training, in place."""
@@ -83,7 +83,7 @@ class Rows:
         """Yield dense blocks of bounded size with their weights."""
         size = max(1, BLOCK_BYTES // (self.n_features * self.dtype.itemsize))
         for begin in range(0, len(self), size):
-            block = self._at(slice(begin, begin + size))
+            block = self.X[self._positions(slice(begin, begin + size))]
             if sparse.issparse(block):
                 block = block.toarray()
             weights = None if self.weights is None else self.weights[begin : begin + size]
@@ -107,9 +107,9 @@ class Rows:
         Scaling to [0, 1] leaves the interval by rounding in nearly half of all tables; without a
         tolerance the folds of one search would get different networks.
         """
-        slack = 8 * np.finfo(self.dtype).eps
         if np.isinf([low, high]).all():
-            return True
+            return True  # without a look at all of X
+        slack = 8 * np.finfo(self.dtype).eps
         return bool(self.extremes[0] >= low - slack and self.extremes[1] <= high + slack)
 
     def splits(self, fraction, n_splits, rng):
@@ -137,10 +137,11 @@ class Rows:
         if sparse.issparse(self.X):
             return self.take(indices)
         weights = None if self.weights is None else self.weights[indices]
-        return Rows(self.X, weights, indices if self.chosen is None else self.chosen[indices])
+        return Rows(self.X, weights, self._positions(indices))
 
-    def _at(self, indices):
-        return self.X[indices if self.chosen is None else self.chosen[indices]]
+    def _positions(self, indices):
+        """Where some of the rows are in X."""
+        return indices if self.chosen is None else self.chosen[indices]
 
     def _hashes(self, rng):
         """A 64-bit hash of each row: its bits times random odd numbers, summed modulo 2^64."""

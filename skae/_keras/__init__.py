@@ -6,6 +6,9 @@ Importing this package imports TensorFlow, so nothing outside it may do so at mo
 import contextlib
 import os
 import sys
+from collections.abc import Callable
+from concurrent.futures import Executor, Future, wait
+from typing import Any
 
 
 @contextlib.contextmanager
@@ -49,9 +52,13 @@ if keras.backend.backend() != "tensorflow":
 _pid = os.getpid()
 
 
-def one_thread() -> bool:
-    """Whether a second busy thread would take a core from others, as in joblib's workers."""
-    return os.environ.get("OMP_NUM_THREADS") == "1"
+def beside(thread: Executor, task: Callable, *arguments: Any) -> Future:
+    """Have a thread do something meanwhile; or at once, where a second busy thread would take a
+    core from others, as in joblib's workers."""
+    future = thread.submit(task, *arguments)
+    if os.environ.get("OMP_NUM_THREADS") == "1":
+        wait([future])
+    return future
 
 
 def refuse_fork() -> None:

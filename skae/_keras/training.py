@@ -11,14 +11,14 @@ import collections
 import json
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from skae._keras import one_thread
+from skae._keras import beside
 from skae._keras.inference import objective
 from skae._keras.networks import assign, build
 from skae._spec import NetworkSpec
@@ -279,18 +279,13 @@ class _Feed:
                 self._shards[0].rates[: len(part)] = part
                 yield self._shards[0], len(part)
             return
-        ahead = self._fill_ahead(self._shards[0], parts[0], batches)
+        ahead = beside(self._thread, self._fill, self._shards[0], parts[0], batches)
         for i, part in enumerate(parts):
             ahead.result()
             if i + 1 < len(parts):
-                ahead = self._fill_ahead(self._shards[(i + 1) % 2], parts[i + 1], batches)
+                shard = self._shards[(i + 1) % 2]
+                ahead = beside(self._thread, self._fill, shard, parts[i + 1], batches)
             yield self._shards[i % 2], len(part)
-
-    def _fill_ahead(self, *arguments):
-        ahead = self._thread.submit(self._fill, *arguments)
-        if one_thread():
-            wait([ahead])
-        return ahead
 
     def _fill(self, shard, rates, batches):
         shard.rates[: len(rates)] = rates
