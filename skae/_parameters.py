@@ -83,11 +83,18 @@ def check_config(name: str, value: Any) -> None:
             f"The {name!r} parameter of AutoencoderTransformer must hold plain numbers, strings, "
             f"lists and dicts if it is a dict. Got {value!r} instead ({error})."
         ) from None
-    if not isinstance(value.get("class_name"), str):
+    options = value.get("config", {})
+    if not (isinstance(value.get("class_name"), str) and isinstance(options, dict)):
         example = {"optimizer": "AdamW", "loss": "Huber"}[name]
         raise ValueError(
             f"The {name!r} parameter of AutoencoderTransformer must name a class if it is a dict, "
             f"as in {{'class_name': {example!r}, 'config': {{}}}}. Got {value!r} instead."
+        )
+    if not isinstance(options.get("learning_rate", 0.1), Real):
+        raise ValueError(
+            "The learning rate in the 'optimizer' parameter of AutoencoderTransformer must be a "
+            f"number: the peak of the one-cycle rate. Got {options['learning_rate']!r} instead. "
+            "Keras' schedules can't be used; set learning_rate='one_cycle', or a constant float."
         )
 
 

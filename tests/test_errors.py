@@ -94,6 +94,11 @@ def test_bad_parameters_are_named_with_what_is_allowed(name):
             {"optimizer": {"class_name": "Adam", "config": {"beta_3": 1}}},
             "object of keras.optimizers. Got .*Keras says: .*beta_3",
         ),
+        ({"optimizer": {"class_name": "Adam", "config": None}}, "must name a class if .*'config'"),
+        (
+            {"optimizer": {"class_name": "Adam", "config": {"learning_rate": {"class_name": "C"}}}},
+            "must be a number: the peak of .*'C'.*learning_rate='one_cycle'",
+        ),
         ({"loss": {"class_name": "Hinges", "config": {}}}, "object of keras.losses. Got .*Hinges"),
         (
             {"optimizer": {"class_name": "Adam", "config": {"beta_1": object()}}},
