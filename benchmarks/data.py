@@ -14,3 +14,8 @@ def load(path=None):
         digits = np.random.default_rng(0).permutation(mnist_data()[0])
         train, test = digits[:4000], digits[4000:]
     return tuple(part.reshape(-1, 784).astype(np.float32) / 255 for part in (train, test))
+
+
+def error(reconstruction, X):
+    """Mean squared error of an entry."""
+    return float(np.mean((reconstruction - X) ** 2))

@@ -12,16 +12,12 @@ import argparse
 import time
 
 import numpy as np
-from data import load
+from data import error, load
 from sklearn.decomposition import PCA
 from sklearn.linear_model import Ridge
 from sklearn.neural_network import MLPClassifier
 
 from skae import AutoencoderTransformer
-
-
-def error(X, target):
-    return float(np.mean((X - target) ** 2))
 
 
 def fit(X, n_components, **parameters):

@@ -16,7 +16,7 @@ import time
 import warnings
 
 import numpy as np
-from data import load
+from data import error, load
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
@@ -63,10 +63,6 @@ def seconds(value):
 def compare(label, ours, theirs, goal, *, inverse=False):
     ratio = theirs / ours if inverse else ours / theirs
     row(label, seconds(ours), seconds(theirs), f"{ratio:.2f}", goal)
-
-
-def error(reconstruction, X):
-    return float(np.mean((reconstruction - X) ** 2))
 
 
 def whole_fit(X, X_test, epochs, dtype):
