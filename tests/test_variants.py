@@ -8,14 +8,12 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
-from sklearn.datasets import load_breast_cancer, load_digits
+from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import NearestNeighbors
-from sklearn.preprocessing import StandardScaler
 
 from skae import AutoencoderTransformer
-from skae._noise import corruption
 
 
 @pytest.fixture(scope="module")
@@ -26,12 +24,8 @@ def digits():
     return X[:1200], X[1200:], y[:1200], y[1200:]
 
 
-def error(estimator, X, target=None):
-    return float(np.mean((estimator.reconstruct(X) - (X if target is None else target)) ** 2))
-
-
-def mask(X, fraction=0.3):
-    return np.where(np.random.default_rng(0).random(X.shape) < fraction, 0, X).astype(X.dtype)
+def error(estimator, X):
+    return float(np.mean((estimator.reconstruct(X) - X) ** 2))
 
 
 def half_of_the_pixels(batch, rng):
@@ -123,86 +117,6 @@ def test_weights_have_the_shapes_of_the_description(digits):
         estimator = AutoencoderTransformer(4, epochs=1, **parameters).fit(digits[0][:100])
         shapes = [array.shape for array in estimator.weights_]
         assert shapes == estimator._spec().shapes(), name
-
-
-def test_noise_is_drawn_anew_and_only_in_training(digits):
-    """The callable sees every row in every epoch, another generator state each time, and nothing
-    in transform."""
-    X = digits[0][:200]
-    seen = []
-
-    def noise(batch, rng):
-        seen.append((len(batch), rng.random()))
-        return batch
-
-    estimator = AutoencoderTransformer(
-        2, noise=noise, epochs=3, batch_size=50, early_stopping=False, output_activation="sigmoid"
-    ).fit(X)
-    assert sum(n for n, _ in seen) == 3 * 200
-    assert len({draw for _, draw in seen}) == len(seen)
-    seen.clear()
-    estimator.reconstruct(X)
-    assert seen == []
-
-
-@pytest.mark.parametrize(
-    ("kind", "amount"),
-    [("masking", 0.2), ("gaussian", 0.5), ("salt_and_pepper", 0.2), ("swap", 0.2)],
-)
-def test_kinds_of_noise_do_what_they_say(kind, amount):
-    """Each changes as many entries as it should, by as much, to values that it may take."""
-    X = np.random.default_rng(0).uniform(1, 2, (500, 20)) + 10 * np.arange(20)
-    original = X.copy()
-    noisy = corruption((kind, amount), X)(X, np.random.default_rng(1))
-    assert_array_equal(X, original)
-    changed = noisy != X
-    if kind == "gaussian":
-        assert changed.all()
-        # The standard deviation of 10,000 draws is within 5 standard errors (0.7 % each).
-        assert_allclose(np.std(noisy - X), amount, rtol=0.035)
-        return
-    # 2,000 of 10,000 entries; five standard errors are 200 of them.
-    assert_allclose(changed.mean(), amount, atol=0.02)
-    if kind == "swap":
-        assert all(np.isin(noisy[:, i], X[:, i]).all() for i in range(20))
-    else:
-        allowed = [0] if kind == "masking" else [X.min(), X.max()]
-        assert np.isin(noisy[changed], allowed).all()
-        assert set(noisy[changed]) == set(allowed)
-
-
-def test_noise_repeats_with_the_random_state(digits):
-    X = digits[0][:300]
-    fits = [
-        AutoencoderTransformer(2, noise=0.3, epochs=2, early_stopping=False, random_state=seed)
-        .fit(X)
-        .weights_[0]
-        for seed in (0, 0, 1)
-    ]
-    assert_array_equal(fits[0], fits[1])
-    assert np.any(fits[0] != fits[2])
-
-
-@pytest.mark.parametrize("noise", [0.3, half_of_the_pixels])
-def test_denoising_beats_the_plain_network_on_noisy_rows(digits, noise):
-    train, test, *_ = digits
-    corrupted = half_of_the_pixels(test.copy(), None) if callable(noise) else mask(test)
-    plain = AutoencoderTransformer(16, random_state=0).fit(train)
-    denoising = clone(plain).set_params(noise=noise).fit(train)
-    assert error(denoising, corrupted, test) < 0.8 * error(plain, corrupted, test)
-
-
-def test_swap_noise_teaches_to_restore_tables():
-    """Rows with every fifth entry from another row come back nearer to what they were; measured
-    0.81 of the plain network's error."""
-    X = StandardScaler().fit_transform(load_breast_cancer().data)
-    train, test = X[::2], X[1::2]
-    swapped = corruption(("swap", 0.2), test)(test, np.random.default_rng(0))
-    plain = AutoencoderTransformer(
-        8, hidden_layer_sizes=(64,), early_stopping=False, epochs=100, random_state=0
-    ).fit(train)
-    denoising = clone(plain).set_params(noise=("swap", 0.2)).fit(train)
-    assert error(denoising, swapped, test) < 0.9 * error(plain, swapped, test)
 
 
 def test_sparsity_lowers_the_mean_activation(digits):
@@ -462,16 +376,6 @@ def test_sample_says_what_it_needs():
         ValueError, match=r"n_samples must be an int in the range \[1, inf\). Got 0"
     ):
         estimator.sample(0)
-
-
-def test_no_noise_is_noise_of_amount_zero(digits):
-    X = digits[0][:200]
-    codes = [
-        AutoencoderTransformer(2, noise=noise, epochs=2, random_state=0).fit_transform(X)
-        for noise in (None, 0, ("gaussian", 0.0))
-    ]
-    assert_array_equal(codes[0], codes[1])
-    assert_array_equal(codes[0], codes[2])
 
 
 class Failing(keras.layers.Layer):
