@@ -44,6 +44,10 @@ _NO_DIGEST = "0" * 64
 _STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"')
 
 
+class LaterFormatError(ValueError):
+    """A file that is not wrong, but of a release to come."""
+
+
 class Tensor(NamedTuple):
     """What the header declares of a tensor."""
 
@@ -180,7 +184,7 @@ def _check_format(metadata):
     if type(number) is not int or number < 1 or not re.fullmatch(r"\d[\w.+-]{0,31}", needs):
         raise ValueError("its metadata have no number of a format.")
     if number > FORMAT:
-        raise ValueError(
+        raise LaterFormatError(
             f"it has format {number}, and this release of skae reads formats up to {FORMAT}. "
             f"Install skae {needs} or later."
         )

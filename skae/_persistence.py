@@ -6,7 +6,7 @@ import io
 import os
 import stat
 
-from skae._file_format import MAX_HEADER, encode, read_header, read_tensors
+from skae._file_format import MAX_HEADER, LaterFormatError, encode, read_header, read_tensors
 from skae._file_state import check, describe, restore
 
 
@@ -78,7 +78,13 @@ def load(path):
             tensors = read_tensors(file, header)
         return restore(estimator, spec, header.metadata["versions"], tensors)
     except ValueError as error:
-        raise ModelFileError(f"{path!r} can't be loaded: {str(error)[:1000]}") from error
+        way_out = (
+            ""
+            if isinstance(error, LaterFormatError)
+            else " Take a file as save wrote it: an intact copy, or save the estimator again."
+        )
+        message = f"{path!r} can't be loaded: {str(error)[:1000]}{way_out}"
+        raise ModelFileError(message) from error
 
 
 def save(estimator, path):
@@ -118,6 +124,8 @@ def _write(path, pieces):
     path = os.fsdecode(os.path.realpath(path))  # a link stays a link
     mode = _mode(path)
     folder = os.path.dirname(path)
+    if not os.path.isdir(folder):  # else the error would name the temporary file
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), folder)
     temporary = os.path.join(folder, f".skae-{os.urandom(8).hex()}.tmp")
     try:
         # Not by tempfile: its files are for their owner alone, and these get what the umask allows.

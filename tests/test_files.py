@@ -393,9 +393,22 @@ def test_a_link_stays_one_and_what_is_no_file_is_left_alone(fitted, tmp_path):
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(ValueError, match=r"save writes regular files, and .*pipe' is none"):
         fitted.save(tmp_path / "pipe")
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileNotFoundError, match=r"nowhere'$"):  # and no temporary file in it
         fitted.save(tmp_path / "nowhere" / "file")
     assert sorted(os.listdir(tmp_path)) == ["folder", "link", "pipe"]
+
+
+def test_refusals_name_the_way_out(fitted, tmp_path, monkeypatch):
+    """Another copy of a damaged file; another release for a later format."""
+    path = tmp_path / "file"
+    fitted.save(path)
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(skae.ModelFileError, match="an intact copy, or save the estimator again"):
+        skae.load(path)
+    fitted.save(path)
+    monkeypatch.setattr("skae._file_format.FORMAT", 0)
+    with pytest.raises(skae.ModelFileError, match=r"Install skae 0\.1\.0 or later\.$"):
+        skae.load(path)
 
 
 def test_another_version_warns(fitted, tmp_path, monkeypatch):
