@@ -1,5 +1,7 @@
 """Training: where it starts and ends, and what of it is kept."""
 
+import collections
+
 import keras
 import numpy as np
 import pytest
@@ -181,6 +183,36 @@ def test_other_optimizers_refit_to_the_bit(digits, optimizer):
     first = estimator.fit(digits).weights_
     for one, other in zip(first, estimator.fit(digits).weights_, strict=True):
         assert_array_equal(one, other)
+
+
+CONFIGURED = [
+    {"class_name": "AdamW", "config": {"weight_decay": 0.1}},
+    {"class_name": "SGD", "config": {"momentum": 0.9, "global_clipnorm": 0.1}},
+    {"class_name": "SGD", "config": {"clipnorm": 0.1}},  # of each array, so these stay apart
+]
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "lion", "adafactor", *CONFIGURED])
+def test_variables_in_one_are_trained_as_they_are_apart(digits, optimizer, monkeypatch):
+    """Whatever stands in one variable, each weight takes the steps that it takes in its array."""
+    from skae._keras import training, variables
+
+    def fit():
+        monkeypatch.setattr(training, "_programs", collections.OrderedDict())
+        estimator = AutoencoderTransformer(
+            4, hidden_layer_sizes=(8,), kl_weight=0.1, optimizer=optimizer, learning_rate=1e-3,
+            epochs=3, early_stopping=False, random_state=0,
+        ).fit(digits.astype(np.float64))  # fmt: skip
+        return type(next(iter(training._programs.values()))._trained), estimator.weights_
+
+    kind, joined = fit()
+    monkeypatch.setattr(variables, "ELEMENTWISE", set())
+    always, separate = fit()
+    assert always is variables.Separate
+    apart = "adafactor" in optimizer or "clipnorm" in str(optimizer).replace("global_clipnorm", "")
+    assert kind is (variables.Separate if apart else variables.Joined)
+    for ours, theirs in zip(joined, separate, strict=True):
+        assert_allclose(ours, theirs, rtol=1e-8, atol=1e-10)
 
 
 @pytest.mark.parametrize("name", sorted(OPTIMIZERS))

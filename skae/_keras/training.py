@@ -8,7 +8,9 @@ XLA program, since compiling the steps alone leaves a launch per step to pay for
 """
 
 import collections
+import itertools
 import json
+import math
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +23,7 @@ import tensorflow as tf
 from skae._keras import beside
 from skae._keras.inference import objective
 from skae._keras.networks import assign, build
+from skae._keras.variables import trained_variables
 from skae._spec import NetworkSpec
 
 SHARD_BYTES = 16 * 2**20
@@ -64,14 +67,10 @@ def train(
     `monitor(losses, get_weights)` is called every `check_every` epochs with the mean training loss
     of each of them; training ends when it returns True.
     """
-    rng = np.random.default_rng(seed)
-    with program.lock, _Feed(rows, program, recipe.corrupt, rng) as feed:
+    with program.lock, _Feed(rows, program, recipe, seed, n_epochs) as feed:
         program.reset(weights)
-        planned = len(recipe.rates) // feed.steps_per_epoch
-        n_epochs = planned if n_epochs is None else min(n_epochs, planned)
-        for first in range(0, n_epochs, recipe.check_every):
-            last = min(first + recipe.check_every, n_epochs)
-            if monitor(feed.run(recipe.rates, first, last), program.weights):
+        for losses in feed.train():
+            if monitor(losses, program.weights):
                 break
         return program.weights()
 
@@ -133,7 +132,9 @@ class _Program:
         self.n_steps = int(np.clip(SHARD_BYTES // batch_bytes, 1, SHARD_STEPS))
         self._loss = _loss(loss)
         self._rate = None
-        self._optimizer = self._build_optimizer(json.loads(optimizer))
+        self._optimizer = self._make_optimizer(json.loads(optimizer))
+        self._trained = trained_variables(self._network, self._optimizer)
+        self._optimizer.build(self._trained.variables)
         self._optimizer_start = [variable.numpy() for variable in self._optimizer.variables]
         shard = self.empty_shard()
         function = tf.function(
@@ -161,28 +162,27 @@ class _Program:
     def empty_shard(self):
         shape = (self.n_steps, self.batch_size)
         shapes = [(*shape, width) for width in self._widths]
-        return _Shard(*(np.zeros(s, self.dtype) for s in (*shapes, shape, shape[:1])))
+        return _Shard(*(_aligned_zeros(s, self.dtype) for s in (*shapes, shape, shape[:1])))
 
     def reset(self, weights):
-        assign(self._network.variables, weights)
+        self._trained.assign(weights)
         assign(self._optimizer.variables, self._optimizer_start)
 
     def weights(self):
-        return [variable.numpy() for variable in self._network.variables]
+        return self._trained.arrays()
 
     def run(self, shard, n_steps):
         """Train on the first `n_steps` batches of a shard; return the loss of each."""
-        arrays = (*shard, np.int32(n_steps))
-        return self._compiled(*map(tf.constant, arrays)).numpy()[:n_steps]
+        # Not tf.constant, which copies: a copy of the rows takes a tenth of the time of training.
+        tensors = [tf.experimental.dlpack.from_dlpack(array.__dlpack__()) for array in shard]
+        return self._compiled(*tensors, tf.constant(np.int32(n_steps))).numpy()[:n_steps]
 
-    def _build_optimizer(self, identifier):
+    def _make_optimizer(self, identifier):
         # The rate of each step reaches the optimizer as a tensor, through the callable that Keras
         # accepts as a learning rate. A variable would take the dtype of the user's `floatx`.
         optimizer = _made_by_keras("optimizer", "optimizers", identifier)
         config = {**optimizer.get_config(), "learning_rate": lambda: self._rate}
-        optimizer = type(optimizer).from_config(config)
-        optimizer.build(self._network.training.trainable_variables)
-        return optimizer
+        return type(optimizer).from_config(config)
 
     def _run(self, X, clean, draws, sample_weight, rates, n_steps):
         target = clean if clean.shape[-1] else X
@@ -197,10 +197,10 @@ class _Program:
 
     def _step(self, inputs, target, sample_weight, rate):
         self._rate = rate
-        model = self._network.training
-        variables = model.trainable_variables
+        variables = self._trained.variables
         with tf.GradientTape() as tape:
-            row_loss = self._loss(target, model(inputs, training=True)) + sum(model.losses)
+            reconstruction, penalties = self._trained.forward(inputs)
+            row_loss = self._loss(target, reconstruction) + sum(penalties)
             # Layers of a custom network may compute in another precision than the rows have.
             row_loss = tf.cast(row_loss, sample_weight.dtype)
             # Divided by the sum of weights, not by the number of rows as Keras does by default:
@@ -209,6 +209,14 @@ class _Program:
         gradients = tape.gradient(loss, [variable.value for variable in variables])
         self._optimizer.apply(gradients, variables)
         return loss
+
+
+def _aligned_zeros(shape, dtype):
+    """An array that TensorFlow takes as a tensor as it is: where a multiple of 64 bytes begins."""
+    n_bytes = math.prod(shape) * np.dtype(dtype).itemsize
+    buffer = np.zeros(n_bytes + 64, np.uint8)
+    begin = -buffer.ctypes.data % 64
+    return buffer[begin : begin + n_bytes].view(dtype).reshape(shape)
 
 
 class _Shard(NamedTuple):
@@ -229,22 +237,21 @@ class _Feed:
     turns.
     """
 
-    def __init__(self, rows, program, corrupt, rng):
+    def __init__(self, rows, program, recipe, seed, n_epochs):
         self._rows = rows
         self._program = program
-        self._corrupt = corrupt
-        self._rng = rng
+        self._corrupt = recipe.corrupt
+        self._rng = np.random.default_rng(seed)
         self._weights = np.ones(len(rows)) if rows.weights is None else rows.weights
-        self.steps_per_epoch = -(-len(rows) // program.batch_size)
-        self._shards = [program.empty_shard()]
-        drawn = corrupt is not None or self._shards[0].draws.size > 0
-        self._full_batch = len(rows) <= program.batch_size and not drawn
+        self._steps_per_epoch = -(-len(rows) // program.batch_size)
+        planned = len(recipe.rates) // self._steps_per_epoch
+        n_epochs = planned if n_epochs is None else min(n_epochs, planned)
+        self._checks = [
+            self._parts(recipe.rates, first, min(first + recipe.check_every, n_epochs))
+            for first in range(0, n_epochs, recipe.check_every)
+        ]
+        self._batches = self._shuffled(n_epochs)
         self._thread = ThreadPoolExecutor(1)
-        if self._full_batch:
-            for i in range(program.n_steps):
-                self._put(self._shards[0], i, np.arange(len(rows)))
-        else:
-            self._shards.append(program.empty_shard())
 
     def __enter__(self):
         return self
@@ -252,45 +259,60 @@ class _Feed:
     def __exit__(self, *_):
         self._thread.shutdown(cancel_futures=True)
 
-    def run(self, rates, first, last):
-        """Run epochs `first` to `last` - 1; return the mean loss of each."""
-        rates = rates[first * self.steps_per_epoch : last * self.steps_per_epoch]
-        losses, totals = [], []
-        for shard, n_steps in self._filled(rates, self._batches(last - first)):
-            losses.append(self._program.run(shard, n_steps))
-            totals.append(shard.sample_weight[:n_steps].sum(axis=1))
-        shape = (last - first, self.steps_per_epoch)
-        means, weights = (np.concatenate(parts).reshape(shape) for parts in (losses, totals))
-        return np.average(means, axis=1, weights=weights)
+    def train(self):
+        """Run the program; yield at every check the mean loss of each epoch since the last."""
+        filled = self._filled([rates for parts in self._checks for rates in parts])
+        for parts in self._checks:
+            losses, totals = [], []
+            for _ in parts:
+                shard, n_steps = next(filled)
+                losses.append(self._program.run(shard, n_steps))
+                totals.append(shard.sample_weight[:n_steps].sum(axis=1))
+            shape = (-1, self._steps_per_epoch)
+            means, weights = (np.concatenate(kind).reshape(shape) for kind in (losses, totals))
+            yield np.average(means, axis=1, weights=weights)
 
-    def _batches(self, n_epochs):
+    def _parts(self, rates, first, last):
+        """The rates of epochs `first` to `last` - 1, a shard at a time."""
+        rates = rates[first * self._steps_per_epoch : last * self._steps_per_epoch]
+        size = self._program.n_steps
+        # Nothing runs beside the filling of the first shard, so that one is small.
+        begins = [*range(0, len(rates), size)]
+        if first == 0:
+            begins = [0, *(n for n in (size // 8, size // 2) if 0 < n < len(rates)), *begins[1:]]
+        return np.split(rates, begins[1:])
+
+    def _shuffled(self, n_epochs):
         n_rows, size = len(self._rows), self._program.batch_size
         for _ in range(n_epochs):
             order = self._rng.permutation(n_rows)
             for begin in range(0, n_rows, size):
                 yield order[begin : begin + size]
 
-    def _filled(self, rates, batches):
+    def _filled(self, parts):
         """Yield shards with the number of batches in them, the next one filled meanwhile."""
-        size = self._program.n_steps
-        parts = [rates[begin : begin + size] for begin in range(0, len(rates), size)]
-        if self._full_batch:  # every batch is all rows, and already there
+        shard = self._program.empty_shard()
+        drawn = self._corrupt is not None or shard.draws.size > 0
+        if self._steps_per_epoch == 1 and not drawn:  # every batch is all rows, put there once
+            for i in range(self._program.n_steps):
+                self._put(shard, i, np.arange(len(self._rows)))
             for part in parts:
-                self._shards[0].rates[: len(part)] = part
-                yield self._shards[0], len(part)
+                shard.rates[: len(part)] = part
+                yield shard, len(part)
             return
-        ahead = beside(self._thread, self._fill, self._shards[0], parts[0], batches)
-        for i, part in enumerate(parts):
+        other = self._program.empty_shard()
+        ahead = beside(self._thread, self._fill, shard, parts[0])
+        for part, following in itertools.zip_longest(parts, parts[1:]):
             ahead.result()
-            if i + 1 < len(parts):
-                shard = self._shards[(i + 1) % 2]
-                ahead = beside(self._thread, self._fill, shard, parts[i + 1], batches)
-            yield self._shards[i % 2], len(part)
+            if following is not None:
+                ahead = beside(self._thread, self._fill, other, following)
+            yield shard, len(part)
+            shard, other = other, shard
 
-    def _fill(self, shard, rates, batches):
+    def _fill(self, shard, rates):
         shard.rates[: len(rates)] = rates
         for i in range(len(rates)):
-            self._put(shard, i, next(batches))
+            self._put(shard, i, next(self._batches))
 
     def _put(self, shard, i, indices):
         """Put rows into batch `i` of a shard."""
