@@ -119,25 +119,27 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
 
     optimizer : str or dict, default="adam"
         Keras' name of the optimizer, or its configuration, such as
-        ``{"class_name": "AdamW", "config": {"weight_decay": 1e-4}}``. "adam" has ``beta_2=0.99``
-        under ``learning_rate="one_cycle"``.
+        ``{"class_name": "AdamW", "config": {"weight_decay": 1e-4}}``. Under
+        ``learning_rate="one_cycle"`` "adam" has ``beta_2=0.99``, or 0.95 from near the optimum.
 
     learning_rate : "one_cycle" or float, default="one_cycle"
         "one_cycle" rises linearly for a tenth of the steps and falls to zero as half a cosine
         [1]_. Its peak is the rate in the optimizer's configuration if there is one, else 2e-2, or
-        3e-3 with hidden layers. A float is a constant rate, and wins over the configuration's.
+        3e-3 with hidden layers. Where training starts near the optimum (from PCA, with a sigmoid
+        output, no hidden layers and no penalty) it rises for a fiftieth of the steps, to 4e-2. A
+        float is a constant rate, and wins over the configuration's.
 
     init : {"pca", "glorot_uniform"}, default="pca"
         Where training starts: from PCA, of which a linear autoencoder is a rediscovery [2]_, or
         from random weights, as Keras does by default.
 
     epochs : "auto" or int, default="auto"
-        Passes over the training rows. "auto" is as many as make about 1,000 optimizer steps (1,400
-        with hidden layers), from 1 to 500; none where PCA is the optimum (squared error, no hidden
-        layers, linear output).
+        Passes over the training rows. "auto" is as many as make about 1,400 optimizer steps with
+        hidden layers, 1,000 without, 500 from near the optimum; from 1 to 500 passes, and none
+        where PCA is the optimum (squared error, no hidden layers, linear output).
 
     batch_size : "auto" or int, default="auto"
-        Rows per optimizer step. "auto" is 96.
+        Rows per optimizer step. "auto" is 96, or 192 from near the optimum.
 
     early_stopping : bool, default=True
         Whether to hold rows out of training and keep the weights that reconstruct them best.

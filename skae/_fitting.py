@@ -15,7 +15,7 @@ from skae._framework import load_framework
 from skae._inference import reconstruct
 from skae._losses import describe
 from skae._rows import Rows
-from skae._schedule import AUTO_CHECKS, optimizer_config, schedule
+from skae._schedule import AUTO_CHECKS, budget, optimizer_config, schedule
 from skae._spec import NetworkSpec
 from skae._start import glorot_start, pca_start, principal_axes
 from skae._units import Units, order_code, rectify
@@ -37,7 +37,7 @@ START_ROWS = 10_000
 ORDER_ROWS = 2_500
 # Training has to reduce the validation loss of PCA by this fraction to be kept, and by this many
 # standard errors of the reduction: less is noise. They are many since the weights compared are the
-# best of up to 50 checks. On 13 small tables with six splits each, 2, 3 and 4 of them ended more
+# best of many checks. On 13 small tables with six splits each, 2, 3 and 4 of them ended more
 # than 2 % worse than PCA in 5, 3 and 1 of 78 fits.
 WORTHWHILE = 0.01
 STANDARD_ERRORS = 4.0
@@ -325,7 +325,7 @@ def _start(spec, settings, rows, seed, *, all_rows=False):
         return glorot_start(spec, rng), units
     if rows.pca is None or (all_rows and len(rows) > START_ROWS):
         sample = rows if all_rows else rows.sample(START_ROWS, seed)
-        rows.pca = principal_axes(sample, spec.n_components, seed)
+        rows.pca = principal_axes(sample, spec.n_components, seed, compiling=not all_rows)
     free = spec.dense and not spec.penalised and describe(settings.loss).power is not None
     if free and spec.output_activation == "linear":
         units = Units(rows.pca.mean, rows.pca.scale)
@@ -339,13 +339,15 @@ def _run(spec, settings, split, seed, *, previous=None, n_steps=None, n_epochs=N
     from skae._keras.training import Recipe, compiled, train
 
     refuse_fork()
-    deep = bool(spec.hidden_layer_sizes) or not spec.dense
-    plan = schedule(settings, len(split.training), deep=deep, n_steps=n_steps)
+    auto = budget(spec, settings)
+    plan = schedule(settings, auto, len(split.training), n_steps)
     if split.validation is None and not settings.verbose:
         # Nothing to look at but the loss.
         n_planned = len(plan.rates) * plan.batch_size // len(split.training)
         plan = plan._replace(check_every=max(plan.check_every, n_planned // 10))
-    recipe = Recipe(json.dumps(settings.loss), optimizer_config(settings), *plan, settings.noise)
+    recipe = Recipe(
+        json.dumps(settings.loss), optimizer_config(settings, auto), *plan, settings.noise
+    )
     with ThreadPoolExecutor(1) as thread:  # PCA of many rows takes as long as compiling
         compiling = beside(thread, compiled, spec, recipe, len(split.training))
         if previous is None:

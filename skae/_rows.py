@@ -149,8 +149,11 @@ class Rows:
         n_words = -(-self.n_features // per_word)
         factors = rng.integers(2**64, size=n_words, dtype=np.uint64) | np.uint64(1)
         hashes = []
+        padded = np.zeros((0, n_words * per_word), self.dtype)
         for block, _ in self.blocks():
-            padded = np.zeros((len(block), n_words * per_word), self.dtype)
-            np.add(block, 0, out=padded[:, : self.n_features])  # which turns -0.0 into 0.0
-            hashes.append(padded.view(np.uint64) @ factors)
+            if len(block) > len(padded):  # once: the last block may only be smaller
+                padded = np.zeros((len(block), padded.shape[1]), self.dtype)
+            words = padded[: len(block)]
+            np.add(block, 0, out=words[:, : self.n_features])  # which turns -0.0 into 0.0
+            hashes.append(words.view(np.uint64) @ factors)
         return np.concatenate(hashes)

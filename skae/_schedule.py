@@ -5,23 +5,35 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from skae._spec import NetworkSpec
+
 if TYPE_CHECKING:
     from skae._fitting import Settings
 
-# The budget of epochs="auto", in optimizer steps: it is steps that train a network, and 50 epochs
-# of a small table are 50 steps. Without hidden layers fewer are enough.
-STEPS_SHALLOW = 1000
-STEPS_DEEP = 1400
 # No table of few rows needed more; and where all rows are one batch, a thousand steps of Adam are
 # chaos: they blow rounding up until a weight of 2 and two copies end in different networks.
 MAX_AUTO_EPOCHS = 500
-AUTO_BATCH = 96
 # Validations in a run under epochs="auto".
-AUTO_CHECKS = 50
-# Peaks of the one-cycle rate: for networks without hidden layers, and with them.
-PEAK_SHALLOW = 2e-2
-PEAK_DEEP = 3e-3
-WARM_UP = 0.1
+AUTO_CHECKS = 25
+
+
+class Budget(NamedTuple):
+    """What "auto" and "one_cycle" stand for. Epochs are counted in optimizer steps: it is steps
+    that train a network, and 50 epochs of a small table are 50 steps."""
+
+    steps: int
+    batch_size: int
+    peak: float  # of the learning rate
+    warm_up: float  # fraction of the steps
+    beta_2: float  # of Adam, which has to forget squared gradients faster than by default (0.999)
+
+
+# Without hidden layers PCA is near the optimum already: half the steps at twice the rate end at the
+# same errors. From random weights, or towards a sparse code, they end a third higher; and where the
+# output is linear PCA may be the optimum itself, from which such steps lead away.
+NEAR = Budget(steps=500, batch_size=192, peak=4e-2, warm_up=0.02, beta_2=0.95)
+SHALLOW = Budget(steps=1000, batch_size=96, peak=2e-2, warm_up=0.1, beta_2=0.99)
+DEEP = Budget(steps=1400, batch_size=96, peak=3e-3, warm_up=0.1, beta_2=0.99)
 
 
 class Schedule(NamedTuple):
@@ -32,45 +44,50 @@ class Schedule(NamedTuple):
     check_every: int  # epochs
 
 
+def budget(spec: NetworkSpec, settings: "Settings") -> Budget:
+    if spec.hidden_layer_sizes or not spec.dense:
+        return DEEP
+    from_pca = settings.init == "pca" and not spec.penalised
+    return NEAR if from_pca and spec.output_activation == "sigmoid" else SHALLOW
+
+
 def schedule(
-    settings: "Settings", n_rows: int, *, deep: bool, n_steps: int | None = None
+    settings: "Settings", budget: Budget, n_rows: int, n_steps: int | None = None
 ) -> Schedule:
     """Resolve what is "auto"; `n_steps` overrides the budget."""
-    batch_size = AUTO_BATCH if settings.batch_size == "auto" else int(settings.batch_size)
+    batch_size = budget.batch_size if settings.batch_size == "auto" else int(settings.batch_size)
     steps_per_epoch = -(-n_rows // batch_size)
     if settings.epochs == "auto" or n_steps is not None:
-        epochs = round((n_steps or (STEPS_DEEP if deep else STEPS_SHALLOW)) / steps_per_epoch)
+        epochs = round((n_steps or budget.steps) / steps_per_epoch)
         epochs = min(max(1, epochs), MAX_AUTO_EPOCHS)
         check_every = -(-epochs // AUTO_CHECKS)
     else:
         epochs, check_every = int(settings.epochs), 1
     n_steps = epochs * steps_per_epoch
     if settings.learning_rate == "one_cycle":
-        rates = _one_cycle(n_steps, _peak(settings.optimizer, deep))
+        rates = _one_cycle(n_steps, _peak(settings.optimizer, budget), budget.warm_up)
     else:
         rates = np.full(n_steps, settings.learning_rate)
     return Schedule(rates, batch_size, check_every)
 
 
-def optimizer_config(settings: "Settings") -> str:
-    """The optimizer as JSON. Over a one-cycle rate Adam forgets squared gradients ten times
-    faster than by default (beta_2 = 0.99), since a run may last only a thousand steps."""
+def optimizer_config(settings: "Settings", budget: Budget) -> str:
+    """The optimizer as JSON."""
     optimizer = settings.optimizer
     if optimizer == "adam" and settings.learning_rate == "one_cycle":
-        optimizer = {"class_name": "Adam", "config": {"beta_2": 0.99}}
+        optimizer = {"class_name": "Adam", "config": {"beta_2": budget.beta_2}}
     return json.dumps(optimizer, sort_keys=True)
 
 
-def _peak(optimizer, deep):
-    default = PEAK_DEEP if deep else PEAK_SHALLOW
+def _peak(optimizer, budget):
     if isinstance(optimizer, dict):
-        return optimizer.get("config", {}).get("learning_rate", default)
-    return default
+        return optimizer.get("config", {}).get("learning_rate", budget.peak)
+    return budget.peak
 
 
-def _one_cycle(n_steps, peak):
+def _one_cycle(n_steps, peak, warm_up):
     """Linear warm-up, then half a cosine to zero (Smith & Topin, "Super-Convergence", 2018)."""
-    n_warm = max(1, int(WARM_UP * n_steps))
+    n_warm = max(1, int(warm_up * n_steps))
     step = np.arange(n_steps)
     progress = np.clip((step - n_warm) / max(1, n_steps - n_warm), 0, 1)
     return peak * np.minimum((step + 1) / n_warm, 0.5 * (1 + np.cos(np.pi * progress)))

@@ -17,9 +17,12 @@ from skae._activations import ACTIVATIONS
 from skae._rows import Rows
 from skae._scikit_learn import _randomized_svd
 from skae._spec import NetworkSpec
+from skae._threads import one_thread
 
 # Up to this many features (or rows) a square matrix of them is decomposed exactly.
 MAX_EXACT = 1024
+# Up to this many features, threads of BLAS cost less than to change their number.
+FEW = 256
 # How far below the smallest code of the training rows a rectified code may fall before it is
 # clipped, in ranges of that code. A margin of 1 clipped rows not seen in training: on sparse counts
 # the test error was 1.15 times PCA's in the worst case tried, with 2 it was 1.01.
@@ -41,12 +44,15 @@ class PrincipalAxes(NamedTuple):
         return float(np.sqrt(self.variances[0])) if len(self.variances) else 1.0
 
 
-def principal_axes(rows: Rows, n_components: int, seed: int) -> PrincipalAxes:
-    """Weighted PCA of the rows."""
+def principal_axes(
+    rows: Rows, n_components: int, seed: int, *, compiling: bool = False
+) -> PrincipalAxes:
+    """Weighted PCA of the rows; `compiling` if the other cores have something to do meanwhile."""
     mean = rows.mean()
     n_axes = min(n_components, len(rows), rows.n_features)
     if rows.n_features <= MAX_EXACT:
-        variances, axes = _from_covariance(rows, mean, n_axes)
+        with one_thread(rows.n_features > FEW and compiling):
+            variances, axes = _from_covariance(rows, mean, n_axes)
     elif len(rows) <= MAX_EXACT and not issparse(rows.X):
         variances, axes = _from_gram(rows, mean, n_axes)
     else:
@@ -67,25 +73,33 @@ def _from_covariance(rows, mean, n_axes):
     dtype = np.float64 if len(rows) * n_features**2 < 1e9 else rows.dtype
     covariance, total = np.zeros((n_features, n_features)), 0.0
     for block, weights in rows.blocks():
-        centred = (block - mean).astype(dtype, copy=False)
+        # In float64, whatever they are kept in: an offset may be far larger than what varies.
+        centred = np.subtract(
+            block, mean, dtype=np.float64, out=np.empty(block.shape, dtype), casting="same_kind"
+        )
         if weights is not None:
             centred *= np.sqrt(weights)[:, None]
         covariance += centred.T @ centred
         total += len(block) if weights is None else weights.sum(dtype=np.float64)
-    first = n_features - n_axes
-    variances, axes = linalg.eigh(covariance / total, subset_by_index=[first, n_features - 1])
-    return variances[::-1], axes.T[::-1]
+    return _leading(covariance / total, n_axes)
 
 
 def _from_gram(rows, mean, n_axes):
     centred = np.concatenate([block - mean for block, _ in rows.blocks()])
     if rows.weights is not None:
         centred *= np.sqrt(rows.weights)[:, None]
-    first = len(rows) - n_axes
-    squares, left = linalg.eigh(centred @ centred.T, subset_by_index=[first, len(rows) - 1])
-    squares = np.maximum(squares[::-1], np.finfo(np.float64).tiny)
-    axes = (left.T[::-1] @ centred) / np.sqrt(squares)[:, None]
+    squares, left = _leading(centred @ centred.T, n_axes)
+    squares = np.maximum(squares, np.finfo(np.float64).tiny)
+    axes = (left @ centred) / np.sqrt(squares)[:, None]
     return squares / rows.total_weight(), axes
+
+
+def _leading(symmetric, n_axes):
+    """The largest eigenvalues of a matrix, falling, and their eigenvectors as rows."""
+    n = len(symmetric)
+    with one_thread(n > FEW):
+        values, vectors = linalg.eigh(symmetric, subset_by_index=[n - n_axes, n - 1])
+    return values[::-1], vectors.T[::-1]
 
 
 def _from_random_projections(rows, mean, n_axes, seed):

@@ -8,7 +8,6 @@ afterwards. The user's network takes the user's rows.
 from typing import NamedTuple
 
 import numpy as np
-from scipy import linalg
 
 from skae._activations import SLOPE_ABOVE_ZERO
 from skae._inference import decode, encode
@@ -72,12 +71,12 @@ def order_code(spec: NetworkSpec, weights: list[np.ndarray], rows: Rows) -> list
     mean = (codes * share).sum(axis=0)
     centred = codes - mean
     covariance = centred.T @ (centred * share)
-    values, vectors = linalg.eigh(covariance)
+    values, vectors = np.linalg.eigh(covariance)
     if values[0] <= 1e-10 * values[-1]:
         return weights  # more components than the code has dimensions: there is no such basis
     root = vectors * np.sqrt(values)
-    back = linalg.solve(covariance, centred.T @ (decoded * share), assume_a="pos")
-    _, explained, axes = linalg.svd(root.T @ back, full_matrices=False)
+    back = np.linalg.solve(covariance, centred.T @ (decoded * share))
+    _, explained, axes = np.linalg.svd(root.T @ back, full_matrices=False)
     if explained[-1] <= 1e-6 * explained[0]:
         return weights
     largest = np.abs(axes).argmax(axis=1)
@@ -90,7 +89,7 @@ def order_code(spec: NetworkSpec, weights: list[np.ndarray], rows: Rows) -> list
         arrays[i] = arrays[i] @ basis
     for kernel, bias in _inputs(spec, code):
         arrays[bias] = arrays[bias] + mean @ arrays[kernel]
-        arrays[kernel] = linalg.solve(basis, arrays[kernel])
+        arrays[kernel] = np.linalg.solve(basis, arrays[kernel])
     return [array.astype(spec.dtype) for array in arrays]
 
 

@@ -1,13 +1,18 @@
 """PCA of any shape of data is PCA, and what is computed of it elsewhere goes on from it."""
 
+import threading
+import time
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 from scipy import sparse
+from threadpoolctl import ThreadpoolController
 
 from skae import AutoencoderTransformer
 from skae._rows import Rows
 from skae._start import MAX_EXACT, principal_axes
+from skae._threads import one_thread
 
 WIDE = MAX_EXACT + 76
 
@@ -61,3 +66,28 @@ def test_a_code_with_dimensions_to_spare_is_left_as_it_is():
         3, hidden_layer_sizes=4, init="glorot_uniform", epochs=3, early_stopping=False
     ).set_params(code_activation="linear", random_state=0)
     assert np.isfinite(estimator.fit(X).score(X))
+
+
+def test_threads_of_blas_are_given_back():
+    """Also where two fits take them away at once, and the first is done before the second."""
+
+    def threads():
+        libraries = ThreadpoolController().info()
+        return [library["num_threads"] for library in libraries if library["user_api"] == "blas"]
+
+    before = threads()
+    inside, seen = threading.Barrier(2), []
+
+    def limit(wait):
+        inside.wait()
+        with one_thread(True):
+            seen.append(threads())
+            time.sleep(wait)
+
+    workers = [threading.Thread(target=limit, args=(wait,)) for wait in (0.1, 0.2)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert seen == [[1] * len(before)] * 2
+    assert threads() == before

@@ -8,7 +8,6 @@ XLA program, since compiling the steps alone leaves a launch per step to pay for
 """
 
 import collections
-import itertools
 import json
 import math
 import threading
@@ -184,28 +183,26 @@ class _Program:
         config = {**optimizer.get_config(), "learning_rate": lambda: self._rate}
         return type(optimizer).from_config(config)
 
-    def _run(self, X, clean, draws, sample_weight, rates, n_steps):
+    def _run(self, X, clean, draws, shares, rates, n_steps):
         target = clean if clean.shape[-1] else X
 
         def body(i, losses):
             inputs = [X[i], draws[i]] if draws.shape[-1] else X[i]
-            loss = self._step(inputs, target[i], sample_weight[i], rates[i])
+            loss = self._step(inputs, target[i], shares[i], rates[i])
             return i + 1, tf.tensor_scatter_nd_update(losses, [[i]], [loss])
 
         start = (tf.constant(0), tf.zeros(self.n_steps, self.dtype))
         return tf.while_loop(lambda i, _: i < n_steps, body, start)[1]
 
-    def _step(self, inputs, target, sample_weight, rate):
+    def _step(self, inputs, target, share, rate):
         self._rate = rate
         variables = self._trained.variables
         with tf.GradientTape() as tape:
             reconstruction, penalties = self._trained.forward(inputs)
             row_loss = self._loss(target, reconstruction) + sum(penalties)
             # Layers of a custom network may compute in another precision than the rows have.
-            row_loss = tf.cast(row_loss, sample_weight.dtype)
-            # Divided by the sum of weights, not by the number of rows as Keras does by default:
-            # a weight of 2 is then the same as two copies, and padding weighs nothing.
-            loss = tf.reduce_sum(row_loss * sample_weight) / tf.reduce_sum(sample_weight)
+            row_loss = tf.cast(row_loss, share.dtype)
+            loss = tf.reduce_sum(row_loss * share)
         gradients = tape.gradient(loss, [variable.value for variable in variables])
         self._optimizer.apply(gradients, variables)
         return loss
@@ -220,12 +217,14 @@ def _aligned_zeros(shape, dtype):
 
 
 class _Shard(NamedTuple):
-    """Room for some batches, each filled up with rows of zero weight."""
+    """Room for some batches, each filled up with rows of no share."""
 
     X: np.ndarray  # (n_steps, batch_size, n_features)
     clean: np.ndarray  # the same before corruption; of no width where there is none
     draws: np.ndarray  # (n_steps, batch_size, n_draws), standard normal
-    sample_weight: np.ndarray  # (n_steps, batch_size)
+    # Weights over their sum, not over the number of rows as Keras does by default: a weight of 2 is
+    # then the same as two copies, and padding weighs nothing.
+    shares: np.ndarray  # (n_steps, batch_size)
     rates: np.ndarray  # (n_steps,)
 
 
@@ -265,9 +264,9 @@ class _Feed:
         for parts in self._checks:
             losses, totals = [], []
             for _ in parts:
-                shard, n_steps = next(filled)
-                losses.append(self._program.run(shard, n_steps))
-                totals.append(shard.sample_weight[:n_steps].sum(axis=1))
+                shard, batch_weights = next(filled)
+                losses.append(self._program.run(shard, len(batch_weights)))
+                totals.append(batch_weights)
             shape = (-1, self._steps_per_epoch)
             means, weights = (np.concatenate(kind).reshape(shape) for kind in (losses, totals))
             yield np.average(means, axis=1, weights=weights)
@@ -290,32 +289,31 @@ class _Feed:
                 yield order[begin : begin + size]
 
     def _filled(self, parts):
-        """Yield shards with the number of batches in them, the next one filled meanwhile."""
+        """Yield shards with the weight of each batch in them, the next one filled meanwhile."""
         shard = self._program.empty_shard()
         drawn = self._corrupt is not None or shard.draws.size > 0
         if self._steps_per_epoch == 1 and not drawn:  # every batch is all rows, put there once
-            for i in range(self._program.n_steps):
-                self._put(shard, i, np.arange(len(self._rows)))
+            everything = np.arange(len(self._rows))
+            weights = [self._put(shard, i, everything) for i in range(self._program.n_steps)]
             for part in parts:
                 shard.rates[: len(part)] = part
-                yield shard, len(part)
+                yield shard, weights[: len(part)]
             return
         other = self._program.empty_shard()
         ahead = beside(self._thread, self._fill, shard, parts[0])
-        for part, following in itertools.zip_longest(parts, parts[1:]):
-            ahead.result()
+        for following in (*parts[1:], None):
+            batch_weights = ahead.result()
             if following is not None:
                 ahead = beside(self._thread, self._fill, other, following)
-            yield shard, len(part)
+            yield shard, batch_weights
             shard, other = other, shard
 
     def _fill(self, shard, rates):
         shard.rates[: len(rates)] = rates
-        for i in range(len(rates)):
-            self._put(shard, i, next(self._batches))
+        return [self._put(shard, i, next(self._batches)) for i in range(len(rates))]
 
     def _put(self, shard, i, indices):
-        """Put rows into batch `i` of a shard."""
+        """Put rows into batch `i` of a shard; return their total weight."""
         n = len(indices)
         X = shard.X[i, :n]
         self._rows.gather(X, indices)
@@ -325,5 +323,8 @@ class _Feed:
             self._rows.to_units(shard.clean[i, :n])
         self._rows.to_units(X)
         self._rng.standard_normal(out=shard.draws[i], dtype=shard.draws.dtype)
-        shard.sample_weight[i, :n] = self._weights[indices]
-        shard.sample_weight[i, n:] = 0
+        weights = self._weights[indices]
+        total = weights.sum(dtype=np.float64)
+        shard.shares[i, :n] = weights / total
+        shard.shares[i, n:] = 0
+        return total
