@@ -25,7 +25,7 @@ from skae._keras.networks import assign, build
 from skae._keras.variables import trained_variables
 from skae._spec import NetworkSpec
 
-SHARD_BYTES = 16 * 2**20
+SHARD_BYTES = 32 * 2**20
 SHARD_STEPS = 64
 # A program that is dropped is not given back by TensorFlow (about 5 MB), so the bound is generous.
 MAX_PROGRAMS = 32
