@@ -161,7 +161,7 @@ def _held_out(rows, settings, seed, most):
 def _fit_fresh(spec, settings, rows, splits, seed):
     """Train from the start, and keep what the validation rows say: PCA, if that is no worse."""
     spec, plain = _choose_output(spec, settings, rows, splits[0], seed)
-    if _is_pca(spec, settings):
+    if settings.epochs == "auto" and _pca_is_optimum(spec, settings):
         return _untrained(spec, settings, rows, splits, seed)
     if not settings.early_stopping or splits[0].validation is None:
         run = _run(spec, settings, splits[0], seed)
@@ -251,7 +251,7 @@ def _choose_output(spec, settings, rows, split, seed):
     if not in_range or not from_pca:
         return sigmoid if in_range else linear, plain
     compared = safe and settings.early_stopping and split.validation is not None
-    if not spec.dense or (_is_pca(linear, settings) and compared):
+    if not spec.dense or (_pca_is_optimum(linear, settings) and compared):
         return sigmoid, plain  # PCA costs nothing to compare with, once the other is trained
     losses = [_pilot(candidate, settings, split, seed) for candidate in (linear, sigmoid)]
     return (sigmoid if losses[1] < losses[0] else linear), plain
@@ -259,7 +259,7 @@ def _choose_output(spec, settings, rows, split, seed):
 
 def _pilot(spec, settings, split, seed):
     """Loss after a short training."""
-    if _is_pca(spec, settings):
+    if _pca_is_optimum(spec, settings):
         weights, units = _start(spec, settings, split.training, seed)
         weights = units.fold(spec, weights)
     else:
@@ -269,14 +269,13 @@ def _pilot(spec, settings, split, seed):
     return mean_loss(settings, spec, weights, split.validation or split.training, seed)
 
 
-def _is_pca(spec, settings):
-    """Whether PCA is the optimum of this network, so that there is nothing to train."""
+def _pca_is_optimum(spec, settings):
+    """Whether training this network could at best end where it starts."""
     return (
         settings.init == "pca"
         and spec.dense
         and not spec.penalised
         and settings.noise is None
-        and settings.epochs == "auto"
         and settings.squared_error
         and not spec.hidden_layer_sizes
         and (spec.code_activation, spec.output_activation) == ("linear", "linear")
