@@ -12,13 +12,8 @@ import tensorflow as tf
 
 from skae._keras.networks import Network, assign
 
-ELEMENTWISE = {
-    getattr(keras.optimizers, name)
-    for name in (
-        *("Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "Ftrl", "Lion", "Nadam", "RMSprop"),
-        "SGD",
-    )
-}
+_NAMES = "Adadelta Adagrad Adam AdamW Adamax Ftrl Lion Nadam RMSprop SGD"
+ELEMENTWISE = {getattr(keras.optimizers, name) for name in _NAMES.split()}
 
 
 def trained_variables(network: Network, optimizer: keras.Optimizer) -> "Separate | Joined":
@@ -58,20 +53,19 @@ class Joined:
         # Slices are in the order of the description, and the model has an order of its own.
         position = {id(variable): i for i, variable in enumerate(network.variables)}
         self._order = [position[id(variable)] for variable in self._model.trainable_variables]
-        size = sum(map(math.prod, self._shapes))
+        self._sizes = [math.prod(shape) for shape in self._shapes]
         dtype = network.variables[0].dtype
-        self.variables = [keras.Variable(np.zeros(size, dtype), dtype=dtype)]
+        self.variables = [keras.Variable(np.zeros(sum(self._sizes), dtype), dtype=dtype)]
 
     def assign(self, arrays):
         assign(self.variables, [np.concatenate([np.ravel(array) for array in arrays])])
 
     def arrays(self):
-        ends = np.cumsum([math.prod(shape) for shape in self._shapes])[:-1]
-        parts = np.split(self.variables[0].numpy(), ends)
+        parts = np.split(self.variables[0].numpy(), np.cumsum(self._sizes)[:-1])
         return [part.reshape(shape) for part, shape in zip(parts, self._shapes, strict=True)]
 
     def forward(self, inputs):
-        parts = tf.split(self.variables[0].value, [math.prod(shape) for shape in self._shapes])
+        parts = tf.split(self.variables[0].value, self._sizes)
         arrays = [tf.reshape(parts[i], self._shapes[i]) for i in self._order]
         outputs, _, losses = self._model.stateless_call(
             arrays, [], inputs, training=True, return_losses=True
