@@ -1,7 +1,8 @@
 """Networks as operators of ONNX: what `_inference` computes, written down instead.
 
 Every function takes `op(name, *inputs, **attributes)`, which adds an operator to a graph and
-returns the name of its output. Its inputs are such names, or arrays and numbers.
+returns the name of its output. Its inputs are such names, or arrays and numbers. `op.dtype` is the
+type of the rows.
 
 Activations are put together from the few operators that onnxruntime has for float64 too, rather
 than named: ONNX has a name for nearly all of them, and onnxruntime has these for float32 alone.
@@ -16,6 +17,8 @@ IMAGE_LAST = (0, 2, 3, 1)
 # From Keras' (height, width, inputs, outputs), and from its transposed (height, width, outputs,
 # inputs): in ONNX, too, each has the other's order.
 KERNEL = (3, 2, 0, 1)
+# ONNX' numbers of types: `TensorProto.FLOAT` and `TensorProto.DOUBLE`.
+FLOAT32, FLOAT64 = 1, 11
 
 
 def encode(op, spec, weights, X):
@@ -38,15 +41,28 @@ def _half(op, spec, arrays, X, layers, last_activation):
     kernels, biases = arrays[:end:2], arrays[1:end:2]
     outputs = layers(op, spec, kernels, biases, X)
     if spec.shortcut:
-        outputs = op("Add", outputs, op("Gemm", X, *arrays[end:]))
+        outputs = op("Add", outputs, _product(op, X, *arrays[end:]))
     return ACTIVATIONS[last_activation](op, outputs)
+
+
+def _product(op, *matrices):
+    """Add X @ kernel, plus bias if that is given, summed in float64.
+
+    In float32 a code of a magnitude of 40 is off by 1e-5 already, on either side, and a classifier
+    multiplies that: its probabilities differed by more than 1e-5. Kernels stay float32 in the
+    file; onnxruntime converts them once, when it loads it.
+    """
+    if op.dtype == np.float64:
+        return op("Gemm", *matrices)
+    wide = [op("Cast", matrix, to=FLOAT64) for matrix in matrices]
+    return op("Cast", op("Gemm", *wide), to=FLOAT32)
 
 
 def _dense(op, spec, kernels, biases, X):
     activate = ACTIVATIONS[spec.activation]
     for kernel, bias in zip(kernels[:-1], biases[:-1], strict=True):
-        X = activate(op, op("Gemm", X, kernel, bias))
-    return op("Gemm", X, kernels[-1], biases[-1])
+        X = activate(op, _product(op, X, kernel, bias))
+    return _product(op, X, kernels[-1], biases[-1])
 
 
 def _image_to_code(op, spec, kernels, biases, X):
@@ -60,7 +76,7 @@ def _image_to_code(op, spec, kernels, biases, X):
         image = ACTIVATIONS[spec.activation](op, image)
         height, width = -(-height // 2), -(-width // 2)
     flat = op("Reshape", op("Transpose", image, perm=IMAGE_LAST), [0, len(kernels[-1])])
-    return op("Gemm", flat, kernels[-1], biases[-1])
+    return _product(op, flat, kernels[-1], biases[-1])
 
 
 def _code_to_image(op, spec, kernels, biases, codes):
@@ -68,7 +84,7 @@ def _code_to_image(op, spec, kernels, biases, codes):
     activate = ACTIVATIONS[spec.activation]
     rounded, filters = 2 ** len(spec.hidden_layer_sizes), spec.hidden_layer_sizes[-1]
     small = [0, -(-height // rounded), -(-width // rounded), filters]
-    maps = op("Reshape", activate(op, op("Gemm", codes, kernels[0], biases[0])), small)
+    maps = op("Reshape", activate(op, _product(op, codes, kernels[0], biases[0])), small)
     image = op("Transpose", maps, perm=IMAGE_FIRST)
     for kernel, bias in zip(kernels[1:-1], biases[1:-1], strict=True):
         options = {"pads": [0, 0, 1, 1], "strides": [2, 2]}

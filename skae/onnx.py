@@ -46,7 +46,8 @@ def to_onnx(model, X, *, method="auto", options=None, target_opset=None):
     X : {array-like, sparse matrix} of shape (n_samples, n_features)
         A row or more of what the model will be given, for their dtype and width: codes of shape
         (n_samples, n_components) for ``method="inverse_transform"``. From float64 rows the graph
-        computes in float64, from float32 and integers in float32. An array makes one input, "X",
+        computes in float64, from float32 and integers in float32, but for the sums of dense
+        layers: those are float64 in either case, then rounded. An array makes one input, "X",
         of any number of rows; a pandas frame makes an input for each column, with its name.
 
     method : {"auto", "inverse_transform", "reconstruct"}, default="auto"

@@ -95,6 +95,17 @@ def test_pipelines_agree(variant):
         assert_agree(run(both, rows)[0], decoded, dtype)
 
 
+def test_codes_are_sums_of_float64_rounded_once():
+    """What float32 sums leave in codes, a classifier multiplies; and the file is no larger."""
+    rows = X.astype(np.float32)
+    estimator = untrained(8).fit(rows)
+    kernel, bias = (array.astype(np.float64) for array in estimator.weights_[:2])
+    graph = to_onnx(estimator, rows[:1])
+    exact = rows.astype(np.float64) @ kernel + bias
+    assert_array_equal(run(graph, rows)[0], exact.astype(np.float32))
+    assert len(graph.SerializeToString()) < 4 * (kernel.size + bias.size) + 1000
+
+
 @pytest.mark.parametrize(
     ("image_shape", "parameters"),
     [
