@@ -108,7 +108,7 @@ def _open(path):
     for name in ("O_NONBLOCK", "O_NOCTTY", "O_BINARY"):  # not all of them on every platform
         flags |= getattr(os, name, 0)
     try:
-        file = open(path, "rb", opener=lambda path, _: os.open(path, flags))  # noqa: SIM115
+        file = open(path, "rb", opener=lambda path, _: os.open(path, flags))  # noqa: SIM115 (returned)
     except OSError as error:
         if error.errno not in (errno.EISDIR, errno.ELOOP, errno.ENXIO, errno.ENODEV):
             raise

@@ -27,7 +27,7 @@ import hostile_files
 import hypothesis
 import numpy as np
 import pandas as pd  # noqa: F401 (before memory is limited and imports are watched)
-import polars as pl  # noqa: F401
+import polars as pl  # noqa: F401 (likewise)
 from hostile_files import DENSE, GOLDEN, sealed
 from hypothesis import strategies as st
 from sklearn.base import clone
