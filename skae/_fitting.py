@@ -12,13 +12,14 @@ from sklearn.exceptions import ConvergenceWarning
 
 from skae._activations import SLOPE_ABOVE_ZERO
 from skae._framework import load_framework
-from skae._inference import reconstruct
 from skae._losses import describe
 from skae._rows import Rows
-from skae._schedule import AUTO_CHECKS, budget, optimizer_config, schedule
+from skae._schedule import budget, optimizer_config, schedule
 from skae._spec import NetworkSpec
 from skae._start import glorot_start, pca_start, principal_axes
+from skae._threads import one_thread
 from skae._units import Units, order_code, rectify
+from skae._validation import Monitor, Run, all_losses, mean_loss
 
 # Training steps after which the two candidates for output_activation="auto" are compared.
 PILOT_STEPS = 300
@@ -80,15 +81,6 @@ class Fitted(NamedTuple):
     validation_losses: list[float]  # of each check
 
 
-class Run(NamedTuple):
-    """One training run."""
-
-    weights: list[np.ndarray]  # the last, or the best on the validation rows
-    losses: list[float]
-    checks: list[float]  # validation losses: of the start, then of every check
-    check_every: int  # epochs
-
-
 def fit(
     spec: NetworkSpec,
     settings: Settings,
@@ -101,18 +93,20 @@ def fit(
 
     `X_val` are rows to validate on, or None; `previous` are weights to go on from, or None.
     """
-    splits = [Split(rows, X_val)]
-    if settings.early_stopping and X_val is None:
-        splits = _held_out(rows, settings, seed, 1 if not spec.dense else MAX_SPLITS) or splits
-    if previous is not None:
-        run = _run(spec, settings, splits[0], seed, previous=previous)
-        return Fitted(spec, run.weights, run.losses, run.checks[1:])
     code = spec.code_activation
     plain_code = spec.dense and not spec.penalised
     raised = plain_code and settings.init == "pca" and code in SLOPE_ABOVE_ZERO
-    if raised:
+    if raised and previous is None:
         spec = dataclasses.replace(spec, code_activation="linear")
-    fitted = _fit_fresh(spec, settings, rows, splits, seed)
+    with ThreadPoolExecutor(1) as thread:
+        _compile_ahead(thread, spec, settings, rows, X_val)
+        splits = [Split(rows, X_val)]
+        if settings.early_stopping and X_val is None:
+            splits = _held_out(rows, settings, seed, 1 if not spec.dense else MAX_SPLITS) or splits
+        if previous is not None:
+            run = _run(spec, settings, splits[0], seed, previous=previous)
+            return Fitted(spec, run.weights, run.losses, run.checks[1:])
+        fitted = _fit_fresh(spec, settings, rows, splits, seed)
     if fitted.losses and plain_code and spec.code_activation == "linear":
         sample = rows.sample(ORDER_ROWS, seed)
         fitted = fitted._replace(weights=order_code(fitted.spec, fitted.weights, sample))
@@ -124,38 +118,46 @@ def fit(
     )
 
 
-def mean_loss(settings, spec, weights, rows, seed):
-    """Weighted mean over rows of what training minimises."""
-    return float(np.average(_all_losses(settings, spec, weights, rows, seed), weights=rows.weights))
+def _compile_ahead(thread, spec, settings, rows, X_val):
+    """Have a thread compile a network that will be trained, beside the split and PCA, which take
+    half as long. What fails there will fail again where it is needed."""
+    validated = settings.early_stopping and (X_val is not None or len(rows) > 1)
+    spec = _candidates(spec, settings, rows, validated=validated)[-1]
+    if settings.epochs == "auto" and _pca_is_optimum(spec, settings):
+        return
+    load_framework()
+    from skae._keras import beside, refuse_fork
+    from skae._keras.training import compiled
+
+    refuse_fork()
+    n_rows = len(rows)
+    if settings.early_stopping and X_val is None and n_rows > 1:
+        n_rows -= round(_fraction_held_out(settings, n_rows) * n_rows)
+    beside(thread, compiled, spec, _recipe(spec, settings, n_rows), n_rows)
 
 
-def _all_losses(settings, spec, weights, rows, seed):
-    """What training minimises, for each row, in float64. Noise is the same at every call."""
-    rng = np.random.default_rng([seed, 4])
-    losses = [_row_losses(settings, spec, weights, block, rng) for block, _ in rows.blocks()]
-    return np.concatenate(losses).astype(np.float64)
+def _recipe(spec, settings, n_rows, *, n_steps=None, watched=True):
+    """How to train; `watched` if there is something to look at but the loss."""
+    from skae._keras.training import Recipe
 
-
-def _row_losses(settings, spec, weights, clean, rng):
-    X = clean if settings.noise is None else settings.noise(clean, rng)
-    if settings.squared_error and not spec.penalised:
-        # Spelt out, so that what needs no training does not need Keras either.
-        return np.square(clean - reconstruct(spec, weights, X)).mean(axis=1)
-    # Only here: importing this module imports TensorFlow.
-    from skae._keras.training import row_losses, row_objectives
-
+    auto = budget(spec, settings)
+    plan = schedule(settings, auto, n_rows, n_steps)
+    if not watched:
+        n_planned = len(plan.rates) * plan.batch_size // n_rows
+        plan = plan._replace(check_every=max(plan.check_every, n_planned // 10))
     loss = json.dumps(settings.loss)
-    if spec.penalised:
-        return row_objectives(loss, spec, weights, X, clean, rng)
-    return row_losses(loss, clean, reconstruct(spec, weights, X))
+    return Recipe(loss, optimizer_config(settings, auto), *plan, settings.noise)
 
 
 def _held_out(rows, settings, seed, most):
-    fraction = settings.validation_fraction
-    fraction = min(fraction, MAX_HELD_OUT / len(rows))
+    fraction = _fraction_held_out(settings, len(rows))
     n_splits = int(np.clip(-(-ENOUGH_HELD_OUT // (fraction * len(rows))), 1, most))
     pairs = rows.splits(fraction, n_splits, np.random.default_rng([seed, 1]))
     return [Split(*pair) for pair in pairs]
+
+
+def _fraction_held_out(settings, n_rows):
+    return min(settings.validation_fraction, MAX_HELD_OUT / n_rows)
 
 
 def _fit_fresh(spec, settings, rows, splits, seed):
@@ -187,6 +189,7 @@ def _fit_fresh(spec, settings, rows, splits, seed):
     return Fitted(spec, final.weights, final.losses, checks[1:])
 
 
+@one_thread()
 def _turns(spec, plain, settings, splits, seed):
     """A run for each split, until the gain over the plain start is clear, and that gain, else 0."""
     runs: list[Run] = []
@@ -206,8 +209,8 @@ def _compare(plain, spec, weights, settings, split, seed):
     that, and the row's weight."""
     start, units = _start(plain, settings, split.training, seed)
     start = units.fold(plain, start)
-    loss = _all_losses(settings, plain, start, split.validation, seed)
-    gain = loss - _all_losses(settings, spec, weights, split.validation, seed)
+    loss = all_losses(settings, plain, start, split.validation, seed)
+    gain = loss - all_losses(settings, spec, weights, split.validation, seed)
     given = split.validation.weights
     return gain, loss, np.ones(len(loss)) if given is None else given.astype(np.float64)
 
@@ -228,33 +231,51 @@ def _clear_gain(comparisons, *, last):
     return mean if abs(mean) > max(worthwhile, STANDARD_ERRORS * error) else 0
 
 
+@one_thread()
 def _choose_output(spec, settings, rows, split, seed):
     """Resolve output_activation="auto".
 
     Return the network to train, and the one that is PCA before it is trained, if there is one.
+    """
+    validated = settings.early_stopping and split.validation is not None
+    candidates = _candidates(spec, settings, rows, validated=validated)
+    losses = [0.0]
+    if len(candidates) > 1:
+        losses = [_pilot(candidate, settings, split, seed) for candidate in candidates]
+    chosen = candidates[int(np.argmin(losses))]
+    # A penalty is there to change the code, so PCA, which has none, is nothing to fall back on.
+    if settings.init != "pca" or spec.network is not None or spec.penalised:
+        return chosen, None
+    if _output(spec, settings) is not None:
+        return chosen, chosen
+    return chosen, dataclasses.replace(spec, output_activation="linear")
+
+
+def _candidates(spec, settings, rows, *, validated):
+    """The networks among which output_activation="auto" is to be decided by their loss.
+
     Range alone can't tell whether data in [0, 1] suit a sigmoid: at 8 components its error was
     0.8 times that of a linear output on handwritten digits, and 1.5 times on the diabetes table.
     """
-    from_pca = settings.init == "pca" and spec.network is None
-    # A penalty is there to change the code, so PCA, which has none, is nothing to fall back on.
-    safe = from_pca and not spec.penalised
-    output = spec.output_activation
-    if output == "auto":
-        output = describe(settings.loss).output
+    output = _output(spec, settings)
     if output is not None:
-        spec = dataclasses.replace(spec, output_activation=output)
-        return spec, spec if safe else None
+        return [dataclasses.replace(spec, output_activation=output)]
     linear = dataclasses.replace(spec, output_activation="linear")
     sigmoid = dataclasses.replace(spec, output_activation="sigmoid")
-    plain = linear if safe else None
-    in_range = rows.within(0, 1)
-    if not in_range or not from_pca:
-        return sigmoid if in_range else linear, plain
-    compared = safe and settings.early_stopping and split.validation is not None
-    if not spec.dense or (_pca_is_optimum(linear, settings) and compared):
-        return sigmoid, plain  # PCA costs nothing to compare with, once the other is trained
-    losses = [_pilot(candidate, settings, split, seed) for candidate in (linear, sigmoid)]
-    return (sigmoid if losses[1] < losses[0] else linear), plain
+    if not rows.within(0, 1):
+        return [linear]
+    from_pca = settings.init == "pca" and spec.network is None
+    # PCA costs nothing to compare with, once the other is trained.
+    compared = validated and not spec.penalised and _pca_is_optimum(linear, settings)
+    if not from_pca or not spec.dense or compared:
+        return [sigmoid]
+    return [linear, sigmoid]
+
+
+def _output(spec, settings):
+    """The output activation, or None where it takes the data to choose it."""
+    given = spec.output_activation
+    return describe(settings.loss).output if given == "auto" else given
 
 
 def _pilot(spec, settings, split, seed):
@@ -324,102 +345,28 @@ def _start(spec, settings, rows, seed, *, all_rows=False):
         return glorot_start(spec, rng), units
     if rows.pca is None or (all_rows and len(rows) > START_ROWS):
         sample = rows if all_rows else rows.sample(START_ROWS, seed)
-        rows.pca = principal_axes(sample, spec.n_components, seed, compiling=not all_rows)
+        rows.pca = principal_axes(sample, spec.n_components, seed)
     free = spec.dense and not spec.penalised and describe(settings.loss).power is not None
     if free and spec.output_activation == "linear":
         units = Units(rows.pca.mean, rows.pca.scale)
     return pca_start(spec, units.axes(rows.pca), rng), units
 
 
+@one_thread()
 def _run(spec, settings, split, seed, *, previous=None, n_steps=None, n_epochs=None):
     """Train on a split; `n_steps` overrides the budget, `n_epochs` cuts it short."""
     load_framework()
-    from skae._keras import beside, refuse_fork
-    from skae._keras.training import Recipe, compiled, train
+    from skae._keras.training import compiled, train
 
-    refuse_fork()
-    auto = budget(spec, settings)
-    plan = schedule(settings, auto, len(split.training), n_steps)
-    if split.validation is None and not settings.verbose:
-        # Nothing to look at but the loss.
-        n_planned = len(plan.rates) * plan.batch_size // len(split.training)
-        plan = plan._replace(check_every=max(plan.check_every, n_planned // 10))
-    recipe = Recipe(
-        json.dumps(settings.loss), optimizer_config(settings, auto), *plan, settings.noise
-    )
-    with ThreadPoolExecutor(1) as thread:  # PCA of many rows takes as long as compiling
-        compiling = beside(thread, compiled, spec, recipe, len(split.training))
-        if previous is None:
-            start, units = _start(spec, settings, split.training, seed)
-        else:
-            start, units = previous, Units(np.zeros(spec.n_features), 1.0)
-        monitor = _Monitor(spec, settings, split.validation, units, plan.check_every, seed)
-        monitor.look(start)
-        program = compiling.result()
-    rows = units.rows(split.training)
-    weights = train(program, rows, start, recipe, seed, monitor, n_epochs)
+    watched = split.validation is not None or settings.verbose
+    n_rows = len(split.training)
+    recipe = _recipe(spec, settings, n_rows, n_steps=n_steps, watched=watched)
+    if previous is None:
+        start, units = _start(spec, settings, split.training, seed)
+    else:
+        start, units = previous, Units(np.zeros(spec.n_features), 1.0)
+    monitor = Monitor(spec, settings, split.validation, units, recipe.check_every, seed)
+    monitor.look(start)
+    program = compiled(spec, recipe, n_rows)
+    weights = train(program, units.rows(split.training), start, recipe, seed, monitor, n_epochs)
     return monitor.result(units.fold(spec, weights))
-
-
-class _Monitor:
-    """Watches a run: records losses, keeps the best weights, says when to stop."""
-
-    def __init__(self, spec, settings, validation, units, check_every, seed):
-        self._spec = spec
-        self._settings = settings
-        self._validation = validation
-        self._units = units
-        self._check_every = check_every
-        self._seed = seed
-        self._losses = []
-        self._checks = []
-        self._best = None
-        self._lowest = np.inf
-        self._best_check = 0
-        self._patience = np.inf
-        if settings.early_stopping and settings.learning_rate != "one_cycle":
-            self._patience = settings.n_iter_no_change
-        elif settings.early_stopping and settings.epochs == "auto":
-            self._patience = AUTO_CHECKS // 3
-
-    def __call__(self, losses, get_weights):
-        if not np.all(np.isfinite(losses)):
-            raise ValueError(self._diverged())
-        unit = self._units.scale ** (describe(self._settings.loss).power or 1)
-        self._losses.extend(float(loss) * unit for loss in losses)
-        self.look(get_weights() if self._validation is not None else None)
-        if self._settings.verbose:
-            print(self._line())
-        return len(self._checks) - 1 - self._best_check >= self._patience
-
-    def look(self, weights):
-        """Validate weights as they are in training."""
-        if self._validation is None:
-            return
-        weights = self._units.fold(self._spec, weights)
-        loss = float(mean_loss(self._settings, self._spec, weights, self._validation, self._seed))
-        self._checks.append(loss)
-        if loss < self._lowest * (1 - self._settings.tol):
-            self._best_check = len(self._checks) - 1
-        if loss < self._lowest:
-            self._lowest = loss
-            self._best = weights
-
-    def result(self, last):
-        if self._settings.early_stopping and self._best is not None:
-            last = self._best
-        return Run(last, self._losses, self._checks, self._check_every)
-
-    def _line(self):
-        line = f"[AutoencoderTransformer] epoch {len(self._losses)}: loss {self._losses[-1]:.6g}"
-        if self._checks:
-            line += f", validation loss {self._checks[-1]:.6g}"
-        return line
-
-    def _diverged(self):
-        return (
-            f"The loss became nan or infinite in epoch {len(self._losses) + 1}: training "
-            f"diverged. Got learning_rate={self._settings.learning_rate!r} and "
-            f"optimizer={self._settings.optimizer!r}. Use a smaller learning_rate, or scale X, "
-            "with sklearn.preprocessing.StandardScaler or MinMaxScaler for example."
-        )

@@ -21,8 +21,6 @@ from skae._threads import one_thread
 
 # Up to this many features (or rows) a square matrix of them is decomposed exactly.
 MAX_EXACT = 1024
-# Up to this many features, threads of BLAS cost less than to change their number.
-FEW = 256
 # How far below the smallest code of the training rows a rectified code may fall before it is
 # clipped, in ranges of that code. A margin of 1 clipped rows not seen in training: on sparse counts
 # the test error was 1.15 times PCA's in the worst case tried, with 2 it was 1.01.
@@ -44,15 +42,12 @@ class PrincipalAxes(NamedTuple):
         return float(np.sqrt(self.variances[0])) if len(self.variances) else 1.0
 
 
-def principal_axes(
-    rows: Rows, n_components: int, seed: int, *, compiling: bool = False
-) -> PrincipalAxes:
-    """Weighted PCA of the rows; `compiling` if the other cores have something to do meanwhile."""
+def principal_axes(rows: Rows, n_components: int, seed: int) -> PrincipalAxes:
+    """Weighted PCA of the rows."""
     mean = rows.mean()
     n_axes = min(n_components, len(rows), rows.n_features)
     if rows.n_features <= MAX_EXACT:
-        with one_thread(rows.n_features > FEW and compiling):
-            variances, axes = _from_covariance(rows, mean, n_axes)
+        variances, axes = _from_covariance(rows, mean, n_axes)
     elif len(rows) <= MAX_EXACT and not issparse(rows.X):
         variances, axes = _from_gram(rows, mean, n_axes)
     else:
@@ -97,7 +92,7 @@ def _from_gram(rows, mean, n_axes):
 def _leading(symmetric, n_axes):
     """The largest eigenvalues of a matrix, falling, and their eigenvectors as rows."""
     n = len(symmetric)
-    with one_thread(n > FEW):
+    with one_thread():  # of SciPy, after NumPy's product
         values, vectors = linalg.eigh(symmetric, subset_by_index=[n - n_axes, n - 1])
     return values[::-1], vectors.T[::-1]
 

@@ -3,11 +3,14 @@
 import contextlib
 import functools
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 from threadpoolctl import ThreadpoolController
 
-_lock = threading.RLock()
+_lock = threading.Lock()
+_inside: set[object] = set()  # uses of `one_thread` that have not ended, in all threads
+_lift: Callable[[], None] | None = None  # what ends the limit, where there is one
 
 
 @functools.cache
@@ -16,15 +19,40 @@ def _controller():
 
 
 @contextlib.contextmanager
-def one_thread(wanted: bool) -> Iterator[None]:
-    """Run BLAS in one thread, if that is wanted: to change their number takes two milliseconds.
+def one_thread() -> Iterator[None]:
+    """Run BLAS in one thread, until the last of those who want it has left.
 
-    NumPy and SciPy have libraries of their own, whose idle threads spin for a while: those of one
-    slow down the next call of the other, and either slows down what another thread compiles.
+    NumPy and SciPy have libraries of their own, whose idle threads spin for a tenth of a second:
+    those of one slow down the next call of the other, and either slows down what TensorFlow trains
+    or compiles. And sums come in an order that does not depend on the machine.
     """
-    if not wanted:
+    global _lift
+    use = object()
+    try:
+        with _lock:
+            _inside.add(use)
+            _lift = _lift or _limit()
         yield
-        return
-    # One at a time, or the last to leave might restore what the first had set.
-    with _lock, _controller().limit(limits=1, user_api="blas"):
-        yield
+    finally:
+        with _lock:
+            _inside.discard(use)
+            if _lift and not _inside:
+                _lift()
+                _lift = None
+
+
+def _limit():
+    """Limit BLAS to one thread; return what lifts the limit again.
+
+    Either is done by a thread kept for it: since its release 3.8 threadpoolctl lets no other than
+    the first one change what all threads share, and the last to leave may be another.
+    """
+    keeper = ThreadPoolExecutor(1)
+    limit = keeper.submit(_controller().limit, limits=1, user_api="blas").result()
+    keeper.submit(limit.__enter__).result()
+
+    def lift():
+        keeper.submit(limit.__exit__, None, None, None).result()
+        keeper.shutdown()
+
+    return lift

@@ -14,6 +14,7 @@ from skae._inference import decode, encode
 from skae._rows import Rows
 from skae._spec import NetworkSpec
 from skae._start import MARGIN, PrincipalAxes
+from skae._threads import one_thread
 
 
 class Units(NamedTuple):
@@ -57,6 +58,7 @@ class Units(NamedTuple):
         return [array.astype(spec.dtype) for array in arrays]
 
 
+@one_thread()
 def order_code(spec: NetworkSpec, weights: list[np.ndarray], rows: Rows) -> list[np.ndarray]:
     """Weights of the same network with its linear code turned and stretched to be read as PCA's.
 
@@ -65,17 +67,18 @@ def order_code(spec: NetworkSpec, weights: list[np.ndarray], rows: Rows) -> list
     reconstructions, as far as a linear map of the code gives these. PCA's code is such already.
     """
     codes = np.concatenate([encode(spec, weights, block) for block, _ in rows.blocks()])
-    decoded = decode(spec, weights, codes).astype(np.float64)
+    decoded = decode(spec, weights, codes)
     row_weights = np.ones(len(rows)) if rows.weights is None else rows.weights
     share = (row_weights / rows.total_weight())[:, None]
     mean = (codes * share).sum(axis=0)
     centred = codes - mean
-    covariance = centred.T @ (centred * share)
+    shared = centred * share
+    covariance = centred.T @ shared
     values, vectors = np.linalg.eigh(covariance)
     if values[0] <= 1e-10 * values[-1]:
         return weights  # more components than the code has dimensions: there is no such basis
     root = vectors * np.sqrt(values)
-    back = np.linalg.solve(covariance, centred.T @ (decoded * share))
+    back = np.linalg.solve(covariance, shared.T @ decoded)
     _, explained, axes = np.linalg.svd(root.T @ back, full_matrices=False)
     if explained[-1] <= 1e-6 * explained[0]:
         return weights

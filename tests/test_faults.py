@@ -18,7 +18,7 @@ from sklearn.base import clone
 from sklearn.datasets import load_digits
 
 import skae
-from skae import AutoencoderTransformer, _fitting
+from skae import AutoencoderTransformer, _fitting, _validation
 from skae._keras import inference, training
 from skae._rows import Rows
 
@@ -203,7 +203,7 @@ def test_noise_that_fails_leaves_the_estimator_as_it_was(accident, error, messag
 MEMORY = {
     "a batch": (Rows, "gather", MemoryError("no room")),
     "a program": (training._Program, "run", tf.errors.ResourceExhaustedError(None, None, "room")),
-    "validation": (_fitting, "reconstruct", MemoryError("no room")),
+    "validation": (_validation, "reconstruct", MemoryError("no room")),
 }
 
 
@@ -256,23 +256,25 @@ def busy(monkeypatch):
     watch(training._Program, "run")
     watch(training, "compiled")
     watch(_fitting, "_start")
+    watch(_fitting, "_held_out")
     return spans
 
 
 @pytest.mark.parametrize("threads", ["1", "2"])
 def test_one_thread_at_a_time_is_busy_where_there_is_one_core(threads, busy, monkeypatch):
-    """Rows are gathered beside training, and PCA is computed beside compiling, only where a second
-    thread is allowed; the bits are the same."""
+    """Rows are gathered beside training, and held out and PCA computed beside compiling, only where
+    a second thread is allowed; the bits are the same."""
     monkeypatch.setenv("OMP_NUM_THREADS", threads)
     training._programs.clear()
     rows = np.tile(X, (50, 1))
-    estimator = AutoencoderTransformer(4, **{**PLAIN, **CASES["deep"]}).fit(rows)
+    settings = {**PLAIN, **CASES["deep"], "early_stopping": True}
+    estimator = AutoencoderTransformer(4, **settings).fit(rows)
 
     def beside(one, other):
         pairs = itertools.product(*([s for s in busy if s[0] == name] for name in (one, other)))
         return any(a[1] < b[2] and b[1] < a[2] for a, b in pairs)
 
-    both = beside("_fill", "run"), beside("compiled", "_start")
-    assert both == ((False, False) if threads == "1" else (True, True))
+    pairs = ("_fill", "run"), ("compiled", "_held_out"), ("compiled", "_start")
+    assert [beside(*pair) for pair in pairs] == [threads == "2"] * 3
     monkeypatch.setenv("OMP_NUM_THREADS", {"1": "2", "2": "1"}[threads])
     assert state(clone(estimator).fit(rows)) == {**state(estimator), "noise": masked}

@@ -68,21 +68,21 @@ def test_a_code_with_dimensions_to_spare_is_left_as_it_is():
     assert np.isfinite(estimator.fit(X).score(X))
 
 
+def blas_threads():
+    libraries = ThreadpoolController().info()
+    return [library["num_threads"] for library in libraries if library["user_api"] == "blas"]
+
+
 def test_threads_of_blas_are_given_back():
     """Also where two fits take them away at once, and the first is done before the second."""
-
-    def threads():
-        libraries = ThreadpoolController().info()
-        return [library["num_threads"] for library in libraries if library["user_api"] == "blas"]
-
-    before = threads()
+    before = blas_threads()
     inside, seen = threading.Barrier(2), []
 
     def limit(wait):
-        inside.wait()
-        with one_thread(True):
-            seen.append(threads())
+        with one_thread():
+            inside.wait()
             time.sleep(wait)
+            seen.append(blas_threads())
 
     workers = [threading.Thread(target=limit, args=(wait,)) for wait in (0.1, 0.2)]
     for worker in workers:
@@ -90,4 +90,18 @@ def test_threads_of_blas_are_given_back():
     for worker in workers:
         worker.join()
     assert seen == [[1] * len(before)] * 2
-    assert threads() == before
+    assert blas_threads() == before
+
+
+def test_blas_has_one_thread_while_training():
+    before, seen = blas_threads(), []
+
+    def noise(batch, rng):
+        seen.append(blas_threads())
+        return batch
+
+    settings = {"noise": noise, "epochs": 1, "early_stopping": False}
+    AutoencoderTransformer(2, **settings).fit(of_rank(3, 300, 5))
+    assert seen
+    assert seen == [[1] * len(before)] * len(seen)
+    assert blas_threads() == before

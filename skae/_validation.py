@@ -1,0 +1,109 @@
+"""What training is judged by: losses of rows, and the curve of them that a run leaves."""
+
+import json
+from typing import NamedTuple
+
+import numpy as np
+
+from skae._inference import reconstruct
+from skae._losses import describe
+from skae._schedule import AUTO_CHECKS
+
+
+class Run(NamedTuple):
+    """One training run."""
+
+    weights: list[np.ndarray]  # the last, or the best on the validation rows
+    losses: list[float]
+    checks: list[float]  # validation losses: of the start, then of every check
+    check_every: int  # epochs
+
+
+def mean_loss(settings, spec, weights, rows, seed):
+    """Weighted mean over rows of what training minimises."""
+    return float(np.average(all_losses(settings, spec, weights, rows, seed), weights=rows.weights))
+
+
+def all_losses(settings, spec, weights, rows, seed):
+    """What training minimises, for each row, in float64. Noise is the same at every call."""
+    rng = np.random.default_rng([seed, 4])
+    losses = [_row_losses(settings, spec, weights, block, rng) for block, _ in rows.blocks()]
+    return np.concatenate(losses).astype(np.float64)
+
+
+def _row_losses(settings, spec, weights, clean, rng):
+    X = clean if settings.noise is None else settings.noise(clean, rng)
+    if settings.squared_error and not spec.penalised:
+        # Spelt out, so that what needs no training does not need Keras either.
+        return np.square(clean - reconstruct(spec, weights, X)).mean(axis=1)
+    # Only here: importing this module imports TensorFlow.
+    from skae._keras.training import row_losses, row_objectives
+
+    loss = json.dumps(settings.loss)
+    if spec.penalised:
+        return row_objectives(loss, spec, weights, X, clean, rng)
+    return row_losses(loss, clean, reconstruct(spec, weights, X))
+
+
+class Monitor:
+    """Watches a run: records losses, keeps the best weights, says when to stop."""
+
+    def __init__(self, spec, settings, validation, units, check_every, seed):
+        self._spec = spec
+        self._settings = settings
+        self._validation = validation
+        self._units = units
+        self._check_every = check_every
+        self._seed = seed
+        self._losses = []
+        self._checks = []
+        self._best = None
+        self._lowest = np.inf
+        self._best_check = 0
+        self._patience = np.inf
+        if settings.early_stopping and settings.learning_rate != "one_cycle":
+            self._patience = settings.n_iter_no_change
+        elif settings.early_stopping and settings.epochs == "auto":
+            self._patience = AUTO_CHECKS // 3
+
+    def __call__(self, losses, get_weights):
+        if not np.all(np.isfinite(losses)):
+            raise ValueError(self._diverged())
+        unit = self._units.scale ** (describe(self._settings.loss).power or 1)
+        self._losses.extend(float(loss) * unit for loss in losses)
+        self.look(get_weights() if self._validation is not None else None)
+        if self._settings.verbose:
+            print(self._line())
+        return len(self._checks) - 1 - self._best_check >= self._patience
+
+    def look(self, weights):
+        """Validate weights as they are in training."""
+        if self._validation is None:
+            return
+        weights = self._units.fold(self._spec, weights)
+        loss = float(mean_loss(self._settings, self._spec, weights, self._validation, self._seed))
+        self._checks.append(loss)
+        if loss < self._lowest * (1 - self._settings.tol):
+            self._best_check = len(self._checks) - 1
+        if loss < self._lowest:
+            self._lowest = loss
+            self._best = weights
+
+    def result(self, last):
+        if self._settings.early_stopping and self._best is not None:
+            last = self._best
+        return Run(last, self._losses, self._checks, self._check_every)
+
+    def _line(self):
+        line = f"[AutoencoderTransformer] epoch {len(self._losses)}: loss {self._losses[-1]:.6g}"
+        if self._checks:
+            line += f", validation loss {self._checks[-1]:.6g}"
+        return line
+
+    def _diverged(self):
+        return (
+            f"The loss became nan or infinite in epoch {len(self._losses) + 1}: training "
+            f"diverged. Got learning_rate={self._settings.learning_rate!r} and "
+            f"optimizer={self._settings.optimizer!r}. Use a smaller learning_rate, or scale X, "
+            "with sklearn.preprocessing.StandardScaler or MinMaxScaler for example."
+        )
