@@ -145,9 +145,11 @@ def test_unfitted():
 )
 def test_non_finite_rows_are_refused_by_every_method(data, settings):
     estimator = AutoencoderTransformer(4, epochs=1, random_state=0, **settings).fit(X)
-    for method in ("transform", "reconstruct", "score"):
+    for method in ("fit", "transform", "reconstruct", "score"):
         with pytest.raises(ValueError, match="Input X contains"):
             getattr(estimator, method)(data)
+    with pytest.raises(ValueError, match="Input X contains"):
+        estimator.fit(data, sample_weight=np.isfinite(data).all(axis=1))
 
 
 def test_wrong_width_and_names():

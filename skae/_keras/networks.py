@@ -34,7 +34,7 @@ def build(spec: NetworkSpec, weights: list[np.ndarray] | None = None) -> Network
         variables = encoder_variables + decoder_variables
     inputs = keras.Input((spec.n_features,), dtype=spec.dtype, name="X")
     code = encoder(inputs)
-    autoencoder = keras.Model(inputs, decoder(code), name="autoencoder")
+    autoencoder = training = keras.Model(inputs, decoder(code), name="autoencoder")
     n_draws, draws = 0, None
     if spec.kl_weight:
         log_variance = _layer("Dense", spec, "log_variance", units=spec.n_components)
@@ -46,7 +46,8 @@ def build(spec: NetworkSpec, weights: list[np.ndarray] | None = None) -> Network
         code = sampled([*moments(inputs), draws])
     if spec.sparsity:
         code = SparseCode(spec.sparsity, dtype=spec.dtype)(code)
-    training = keras.Model([inputs, draws] if n_draws else inputs, decoder(code))
+    if spec.penalised:
+        training = keras.Model([inputs, draws] if n_draws else inputs, decoder(code))
     # XLA takes ten times as long for gradients of convolutions on the CPU.
     network = Network(encoder, decoder, autoencoder, training, variables, n_draws, spec.dense)
     if weights is not None:

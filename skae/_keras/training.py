@@ -155,8 +155,9 @@ class _Program:
                 f"Keras can't train in float64 with optimizer={optimizer} and loss={loss}: part "
                 f"of it is float32 ({error}). Pass X as float32, or use another optimizer."
             ) from error
-        # XLA compiles at the first call; this one trains for no step.
-        self.run(shard, 0)
+        # XLA compiles at the first call. The first step in a process takes 30 ms too, so it is made
+        # here, where something runs beside it: of empty rows, and undone before training.
+        self.run(shard, 1)
 
     def empty_shard(self):
         shape = (self.n_steps, self.batch_size)
@@ -174,7 +175,8 @@ class _Program:
         """Train on the first `n_steps` batches of a shard; return the loss of each."""
         # Not tf.constant, which copies: a copy of the rows takes a tenth of the time of training.
         tensors = [tf.experimental.dlpack.from_dlpack(array.__dlpack__()) for array in shard]
-        return self._compiled(*tensors, tf.constant(np.int32(n_steps))).numpy()[:n_steps]
+        losses = self._compiled(*tensors, tf.constant(np.int32(n_steps))).numpy()
+        return losses[:n_steps].sum(axis=1)
 
     def _make_optimizer(self, identifier):
         # The rate of each step reaches the optimizer as a tensor, through the callable that Keras
@@ -184,15 +186,16 @@ class _Program:
         return type(optimizer).from_config(config)
 
     def _run(self, X, clean, draws, shares, rates, n_steps):
-        target = clean if clean.shape[-1] else X
+        def body(i, shares):
+            batch = tf.gather(X, i)
+            inputs = [batch, tf.gather(draws, i)] if draws.shape[-1] else batch
+            target = tf.gather(clean, i) if clean.shape[-1] else batch
+            losses = self._step(inputs, target, tf.gather(shares, i), tf.gather(rates, i))
+            return i + 1, tf.tensor_scatter_nd_update(shares, [[i]], [losses])
 
-        def body(i, losses):
-            inputs = [X[i], draws[i]] if draws.shape[-1] else X[i]
-            loss = self._step(inputs, target[i], shares[i], rates[i])
-            return i + 1, tf.tensor_scatter_nd_update(losses, [[i]], [loss])
-
-        start = (tf.constant(0), tf.zeros(self.n_steps, self.dtype))
-        return tf.while_loop(lambda i, _: i < n_steps, body, start)[1]
+        # The losses of a batch take the place of its shares: every array less is one kernel less to
+        # compile, and so is every sum.
+        return tf.while_loop(lambda i, _: i < n_steps, body, (tf.constant(0), shares))[1]
 
     def _step(self, inputs, target, share, rate):
         self._rate = rate
@@ -202,7 +205,7 @@ class _Program:
             row_loss = self._loss(target, reconstruction) + sum(penalties)
             # Layers of a custom network may compute in another precision than the rows have.
             row_loss = tf.cast(row_loss, share.dtype)
-            loss = tf.reduce_sum(row_loss * share)
+            loss = row_loss * share
         gradients = tape.gradient(loss, [variable.value for variable in variables])
         self._optimizer.apply(gradients, variables)
         return loss
