@@ -547,7 +547,14 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     def _fit(self, X, sample_weight, X_val):
         """Fit this copy of the estimator."""
         warm = self.warm_start and hasattr(self, "weights_")
-        X = validate_data(self, X, reset=not warm, dtype=FLOATS, accept_sparse="csr")
+        shows = not sparse.issparse(X)
+        X = validate_data(
+            self, X, reset=not warm, dtype=FLOATS, accept_sparse="csr", ensure_all_finite=not shows
+        )
+        rows = Rows(X)
+        # The extremes, which are wanted anyway, are not finite if anything is not.
+        if shows and not np.isfinite(rows.extremes).all():
+            self._check_X(X)
         if sample_weight is not None:
             sample_weight = _check_sample_weight(
                 sample_weight, X, dtype=X.dtype, ensure_non_negative=True
@@ -556,7 +563,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
                 raise ValueError(
                     "Sample weights must not all be zero: no row would be left to train on."
                 )
-        rows = Rows(X, sample_weight)
+            rows = Rows(X, sample_weight)
         spec, settings = resolve(self, rows, self.network_ if warm else None)
         held = None if X_val is None else Rows(self._check_X_val(X_val, X.dtype))
         for name, checked in (("X", rows), ("X_val", held)):

@@ -155,5 +155,6 @@ class Rows:
                 padded = np.zeros((len(block), padded.shape[1]), self.dtype)
             words = padded[: len(block)]
             np.add(block, 0, out=words[:, : self.n_features])  # which turns -0.0 into 0.0
-            hashes.append(words.view(np.uint64) @ factors)
+            # Twice as fast as a product of matrices, which for integers NumPy does not pass on.
+            hashes.append(np.einsum("ij,j->i", words.view(np.uint64), factors))
         return np.concatenate(hashes)
