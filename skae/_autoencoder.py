@@ -135,11 +135,13 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
 
     epochs : "auto" or int, default="auto"
         Passes over the training rows. "auto" is as many as make about 1,400 optimizer steps with
-        hidden layers, 1,000 without, 500 from near the optimum; from 1 to 500 passes, and none
-        where PCA is the optimum (squared error, no hidden layers, linear output).
+        hidden layers and 1,000 without, or from near the optimum 16 passes, of 200 to 500 steps;
+        from 1 to 500 passes, and none where PCA is the optimum (squared error, no hidden layers,
+        linear output).
 
     batch_size : "auto" or int, default="auto"
-        Rows per optimizer step. "auto" is 96, or 192 from near the optimum.
+        Rows per optimizer step. "auto" is 96, or from near the optimum 64 to 192, the more rows
+        there are.
 
     early_stopping : bool, default=True
         Whether to hold rows out of training and keep the weights that reconstruct them best.

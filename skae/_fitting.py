@@ -14,7 +14,7 @@ from skae._activations import SLOPE_ABOVE_ZERO
 from skae._framework import load_framework
 from skae._losses import describe
 from skae._rows import Rows
-from skae._schedule import budget, optimizer_config, schedule
+from skae._schedule import budget, optimizer_config, patience, schedule
 from skae._spec import NetworkSpec
 from skae._start import glorot_start, pca_start, principal_axes
 from skae._threads import one_thread
@@ -140,7 +140,7 @@ def _recipe(spec, settings, n_rows, *, n_steps=None, watched=True):
     """How to train; `watched` if there is something to look at but the loss."""
     from skae._keras.training import Recipe
 
-    auto = budget(spec, settings)
+    auto = budget(spec, settings, n_rows)
     plan = schedule(settings, auto, n_rows, n_steps)
     if not watched:
         n_planned = len(plan.rates) * plan.batch_size // n_rows
@@ -365,7 +365,8 @@ def _run(spec, settings, split, seed, *, previous=None, n_steps=None, n_epochs=N
         start, units = _start(spec, settings, split.training, seed)
     else:
         start, units = previous, Units(np.zeros(spec.n_features), 1.0)
-    monitor = Monitor(spec, settings, split.validation, units, recipe.check_every, seed)
+    limits = recipe.check_every, patience(settings, budget(spec, settings, n_rows))
+    monitor = Monitor(spec, settings, split.validation, units, *limits, seed)
     monitor.look(start)
     program = compiled(spec, recipe, n_rows)
     weights = train(program, units.rows(split.training), start, recipe, seed, monitor, n_epochs)

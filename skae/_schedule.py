@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 # No table of few rows needed more; and where all rows are one batch, a thousand steps of Adam are
 # chaos: they blow rounding up until a weight of 2 and two copies end in different networks.
 MAX_AUTO_EPOCHS = 500
-# Validations in a run under epochs="auto".
-AUTO_CHECKS = 25
 
 
 class Budget(NamedTuple):
@@ -26,14 +24,20 @@ class Budget(NamedTuple):
     peak: float  # of the learning rate
     warm_up: float  # fraction of the steps
     beta_2: float  # of Adam, which has to forget squared gradients faster than by default (0.999)
+    checks: int  # validations in a run
 
 
 # Without hidden layers PCA is near the optimum already: half the steps at twice the rate end at the
 # same errors. From random weights, or towards a sparse code, they end a third higher; and where the
 # output is linear PCA may be the optimum itself, from which such steps lead away.
-NEAR = Budget(steps=500, batch_size=192, peak=4e-2, warm_up=0.02, beta_2=0.95)
-SHALLOW = Budget(steps=1000, batch_size=96, peak=2e-2, warm_up=0.1, beta_2=0.99)
-DEEP = Budget(steps=1400, batch_size=96, peak=3e-3, warm_up=0.1, beta_2=0.99)
+NEAR = Budget(steps=500, batch_size=192, peak=4e-2, warm_up=0.02, beta_2=0.95, checks=8)
+# Of few rows that many steps overfit: sixteen epochs of smaller batches end at lower errors, and
+# sooner. On 1,000 digits of MNIST at 32 components, 0.72 times PCA's instead of 0.85.
+NEAR_EPOCHS = 16
+NEAR_STEPS = 200  # at least
+NEAR_BATCH_SIZE = 64  # and multiples of it, so that tables of about one size share a program
+SHALLOW = Budget(steps=1000, batch_size=96, peak=2e-2, warm_up=0.1, beta_2=0.99, checks=25)
+DEEP = Budget(steps=1400, batch_size=96, peak=3e-3, warm_up=0.1, beta_2=0.99, checks=25)
 
 
 class Schedule(NamedTuple):
@@ -44,11 +48,16 @@ class Schedule(NamedTuple):
     check_every: int  # epochs
 
 
-def budget(spec: NetworkSpec, settings: "Settings") -> Budget:
+def budget(spec: NetworkSpec, settings: "Settings", n_rows: int) -> Budget:
     if spec.hidden_layer_sizes or not spec.dense:
         return DEEP
     from_pca = settings.init == "pca" and not spec.penalised
-    return NEAR if from_pca and spec.output_activation == "sigmoid" else SHALLOW
+    if not from_pca or spec.output_activation != "sigmoid":
+        return SHALLOW
+    multiple = round(n_rows / 24 / NEAR_BATCH_SIZE)
+    batch_size = int(np.clip(multiple * NEAR_BATCH_SIZE, NEAR_BATCH_SIZE, NEAR.batch_size))
+    steps = int(np.clip(NEAR_EPOCHS * n_rows // batch_size, NEAR_STEPS, NEAR.steps))
+    return NEAR._replace(steps=steps, batch_size=batch_size)
 
 
 def schedule(
@@ -60,7 +69,7 @@ def schedule(
     if settings.epochs == "auto" or n_steps is not None:
         epochs = round((n_steps or budget.steps) / steps_per_epoch)
         epochs = min(max(1, epochs), MAX_AUTO_EPOCHS)
-        check_every = -(-epochs // AUTO_CHECKS)
+        check_every = -(-epochs // budget.checks)
     else:
         epochs, check_every = int(settings.epochs), 1
     n_steps = epochs * steps_per_epoch
@@ -69,6 +78,15 @@ def schedule(
     else:
         rates = np.full(n_steps, settings.learning_rate)
     return Schedule(rates, batch_size, check_every)
+
+
+def patience(settings: "Settings", budget: Budget) -> float:
+    """Checks without an improvement after which to stop."""
+    if settings.early_stopping and settings.learning_rate != "one_cycle":
+        return settings.n_iter_no_change
+    if settings.early_stopping and settings.epochs == "auto":
+        return round(budget.checks / 3)
+    return np.inf
 
 
 def optimizer_config(settings: "Settings", budget: Budget) -> str:

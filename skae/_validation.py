@@ -7,7 +7,6 @@ import numpy as np
 
 from skae._inference import reconstruct
 from skae._losses import describe
-from skae._schedule import AUTO_CHECKS
 
 
 class Run(NamedTuple):
@@ -48,23 +47,19 @@ def _row_losses(settings, spec, weights, clean, rng):
 class Monitor:
     """Watches a run: records losses, keeps the best weights, says when to stop."""
 
-    def __init__(self, spec, settings, validation, units, check_every, seed):
+    def __init__(self, spec, settings, validation, units, check_every, patience, seed):
         self._spec = spec
         self._settings = settings
         self._validation = validation
         self._units = units
         self._check_every = check_every
+        self._patience = patience
         self._seed = seed
         self._losses = []
         self._checks = []
         self._best = None
         self._lowest = np.inf
         self._best_check = 0
-        self._patience = np.inf
-        if settings.early_stopping and settings.learning_rate != "one_cycle":
-            self._patience = settings.n_iter_no_change
-        elif settings.early_stopping and settings.epochs == "auto":
-            self._patience = AUTO_CHECKS // 3
 
     def __call__(self, losses, get_weights):
         if not np.all(np.isfinite(losses)):

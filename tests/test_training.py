@@ -1,6 +1,7 @@
 """Training: where it starts and ends, and what of it is kept."""
 
 import collections
+import itertools
 
 import keras
 import numpy as np
@@ -213,6 +214,47 @@ def test_variables_in_one_are_trained_as_they_are_apart(digits, optimizer, monke
     assert kind is (variables.Separate if apart else variables.Joined)
     for ours, theirs in zip(joined, separate, strict=True):
         assert_allclose(ours, theirs, rtol=1e-8, atol=1e-10)
+
+
+def test_numbers_of_components_up_to_a_multiple_share_a_program(digits, monkeypatch):
+    """Where that saves time; each ends where it ends in a program of its own."""
+    from skae._keras import training
+
+    def fit(n_components, **settings):
+        settings = {"output_activation": "sigmoid", "epochs": 3, **settings}
+        estimator = AutoencoderTransformer(
+            n_components, early_stopping=False, random_state=0, **settings
+        )
+        return estimator.fit(digits.astype(np.float64)).weights_
+
+    def n_programs():
+        return len(set(map(id, training._programs.values())))
+
+    for settings in ({}, {"hidden_layer_sizes": (8,)}, {"sparsity": 0.1}):
+        monkeypatch.setattr(training, "_programs", collections.OrderedDict())
+        shared = [fit(n, **settings) for n in (3, 16)]
+        assert n_programs() == 1
+        with monkeypatch.context() as patch:
+            patch.setattr(training, "QUICK", 0)
+            exact = [fit(n, **settings) for n in (3, 16)]
+        assert n_programs() == 3
+        for ours, theirs in zip(itertools.chain(*shared), itertools.chain(*exact), strict=True):
+            assert_allclose(ours, theirs, rtol=1e-8, atol=1e-10)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"kl_weight": 0.1}, {"code_activation": "sigmoid"}, {"optimizer": "adafactor"}],
+    ids=lambda settings: next(iter(settings)),
+)
+def test_programs_are_not_shared_where_more_components_would_tell(digits, settings, monkeypatch):
+    from skae._keras import training
+
+    monkeypatch.setattr(training, "_programs", collections.OrderedDict())
+    settings = {"output_activation": "sigmoid", "epochs": 1, **settings}
+    for n_components in (3, 5):
+        AutoencoderTransformer(n_components, early_stopping=False, **settings).fit(digits)
+    assert len(set(map(id, training._programs.values()))) == 2
 
 
 @pytest.mark.parametrize("name", sorted(OPTIMIZERS))

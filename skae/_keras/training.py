@@ -22,11 +22,14 @@ import tensorflow as tf
 from skae._keras import beside
 from skae._keras.inference import objective
 from skae._keras.networks import assign, build
-from skae._keras.variables import trained_variables
+from skae._keras.variables import trained_variables, with_room
 from skae._spec import NetworkSpec
 
 SHARD_BYTES = 32 * 2**20
 SHARD_STEPS = 64
+# Up to so many numbers to train on (rows times features times epochs), compiling takes longer than
+# training, and sharing a program less than compiling another.
+QUICK = 100_000_000
 # A program that is dropped is not given back by TensorFlow (about 5 MB), so the bound is generous.
 MAX_PROGRAMS = 32
 
@@ -48,7 +51,8 @@ class Recipe(NamedTuple):
 def compiled(spec: NetworkSpec, recipe: Recipe, n_rows: int) -> "_Program":
     """The program for such rows, compiled now if no earlier fit has."""
     size = _padded(recipe.batch_size, n_rows)
-    return _program(spec, recipe.loss, recipe.optimizer, size, recipe.corrupt is not None)
+    quick = len(recipe.rates) * recipe.batch_size * spec.n_features <= QUICK
+    return _program(quick, spec, recipe.loss, recipe.optimizer, size, recipe.corrupt is not None)
 
 
 def train(
@@ -107,14 +111,24 @@ def _padded(batch_size, n_rows):
     return min(batch_size, max(256, 1 << (n_rows - 1).bit_length()))
 
 
-def _program(*key):
+def _program(quick, spec, loss, optimizer, *rest):
+    key = quick, spec, loss, optimizer, *rest
     with _programs_lock:
         if key not in _programs:
-            _programs[key] = _Program(*key)
-            if len(_programs) > MAX_PROGRAMS:
+            if quick:
+                spec = with_room(spec, _optimizer(optimizer))
+            roomy = quick, spec, loss, optimizer, *rest
+            if roomy not in _programs:
+                _programs[roomy] = _Program(spec, loss, optimizer, *rest)
+            _programs[key] = _programs[roomy]
+            while len(_programs) > MAX_PROGRAMS:
                 _programs.popitem(last=False)
         _programs.move_to_end(key)
         return _programs[key]
+
+
+def _optimizer(identifier):
+    return _made_by_keras("optimizer", "optimizers", json.loads(identifier))
 
 
 class _Program:
@@ -131,10 +145,10 @@ class _Program:
         self.n_steps = int(np.clip(SHARD_BYTES // batch_bytes, 1, SHARD_STEPS))
         self._loss = _loss(loss)
         self._rate = None
-        self._optimizer = self._make_optimizer(json.loads(optimizer))
+        self._optimizer = self._make_optimizer(optimizer)
         self._trained = trained_variables(self._network, self._optimizer)
         self._optimizer.build(self._trained.variables)
-        self._optimizer_start = [variable.numpy() for variable in self._optimizer.variables]
+        self._optimizer_start = [tf.constant(v.numpy()) for v in self._optimizer.variables]
         shard = self.empty_shard()
         function = tf.function(
             self._run,
@@ -181,7 +195,7 @@ class _Program:
     def _make_optimizer(self, identifier):
         # The rate of each step reaches the optimizer as a tensor, through the callable that Keras
         # accepts as a learning rate. A variable would take the dtype of the user's `floatx`.
-        optimizer = _made_by_keras("optimizer", "optimizers", identifier)
+        optimizer = _optimizer(identifier)
         config = {**optimizer.get_config(), "learning_rate": lambda: self._rate}
         return type(optimizer).from_config(config)
 
@@ -278,9 +292,9 @@ class _Feed:
         """The rates of epochs `first` to `last` - 1, a shard at a time."""
         rates = rates[first * self._steps_per_epoch : last * self._steps_per_epoch]
         size = self._program.n_steps
-        # Nothing runs beside the filling of the first shard, so that one is small.
+        # Nothing runs beside the filling of the first shard, so that one is small, unless all are.
         begins = [*range(0, len(rates), size)]
-        if first == 0:
+        if first == 0 and size < SHARD_STEPS:
             begins = [0, *(n for n in (size // 8, size // 2) if 0 < n < len(rates)), *begins[1:]]
         return np.split(rates, begins[1:])
 

@@ -4,25 +4,44 @@ An optimizer that treats every number by itself is compiled for each variable; f
 all of them it is compiled once, which takes a third off the time of compiling a program.
 """
 
+import dataclasses
 import math
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from skae._activations import ACTIVATIONS
 from skae._keras.networks import Network, assign
+from skae._spec import NetworkSpec
 
 _NAMES = "Adadelta Adagrad Adam AdamW Adamax Ftrl Lion Nadam RMSprop SGD"
 ELEMENTWISE = {getattr(keras.optimizers, name) for name in _NAMES.split()}
+
+
+# Numbers of components up to a multiple of this can share a program.
+COMPONENTS = 16
 
 
 def trained_variables(network: Network, optimizer: keras.Optimizer) -> "Separate | Joined":
     """Joined, where that changes nothing but the time to compile."""
     # Networks of the user's have layers that may compute and keep anything; without XLA there is
     # little to compile, and joining costs copies.
-    if network.jit_compile and type(optimizer) in ELEMENTWISE and not optimizer.clipnorm:
-        return Joined(network)
-    return Separate(network)
+    return Joined(network) if network.jit_compile and _elementwise(optimizer) else Separate(network)
+
+
+def with_room(spec: NetworkSpec, optimizer: keras.Optimizer) -> NetworkSpec:
+    """The same network with as many components as the next multiple has, if those in excess stay
+    nothing: all their weights are zero, and a code of zero gives them no gradient either."""
+    silent = not spec.kl_weight and not ACTIVATIONS[spec.code_activation](np.zeros(1)).any()
+    if not (spec.dense and silent and _elementwise(optimizer)):
+        return spec
+    multiples = -(-spec.n_components // COMPONENTS)
+    return dataclasses.replace(spec, n_components=multiples * COMPONENTS)
+
+
+def _elementwise(optimizer):
+    return type(optimizer) in ELEMENTWISE and not optimizer.clipnorm
 
 
 class Separate:
@@ -45,7 +64,8 @@ class Separate:
 
 
 class Joined:
-    """One variable, from which the network takes its own as slices."""
+    """One variable, from which the network takes its own as slices. Arrays that are smaller than
+    those of the network are filled up with zeros."""
 
     def __init__(self, network):
         self._model = network.training
@@ -58,11 +78,16 @@ class Joined:
         self.variables = [keras.Variable(np.zeros(sum(self._sizes), dtype), dtype=dtype)]
 
     def assign(self, arrays):
-        assign(self.variables, [np.concatenate([np.ravel(array) for array in arrays])])
+        self._filled = [tuple(slice(n) for n in array.shape) for array in arrays]
+        parts = [np.zeros(shape, arrays[0].dtype) for shape in self._shapes]
+        for part, filled, array in zip(parts, self._filled, arrays, strict=True):
+            part[filled] = array
+        assign(self.variables, [np.concatenate([part.ravel() for part in parts])])
 
     def arrays(self):
         parts = np.split(self.variables[0].numpy(), np.cumsum(self._sizes)[:-1])
-        return [part.reshape(shape) for part, shape in zip(parts, self._shapes, strict=True)]
+        shaped = zip(parts, self._shapes, self._filled, strict=True)
+        return [part.reshape(shape)[filled].copy() for part, shape, filled in shaped]
 
     def forward(self, inputs):
         parts = tf.split(self.variables[0].value, self._sizes)
