@@ -131,8 +131,8 @@ def _compile_ahead(thread, spec, settings, rows, X_val):
 
     refuse_fork()
     n_rows = len(rows)
-    if settings.early_stopping and X_val is None and n_rows > 1:
-        n_rows -= round(_fraction_held_out(settings, n_rows) * n_rows)
+    if settings.early_stopping and X_val is None:
+        n_rows = max(1, n_rows - round(_fraction_held_out(settings, n_rows) * n_rows))
     beside(thread, compiled, spec, _recipe(spec, settings, n_rows), n_rows)
 
 

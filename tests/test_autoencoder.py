@@ -204,10 +204,17 @@ def test_more_components_than_rank():
     assert estimator.score(X) > 1 - 1e-12
 
 
-@pytest.mark.parametrize("X", [np.ones((1, 4)), np.ones((20, 4)), np.arange(8.0).reshape(2, 4)])
-def test_degenerate_data(X):
-    """One row, constant columns, two rows: nothing to learn is learnt without complaint."""
-    estimator = AutoencoderTransformer(1, random_state=0).fit(X)
+@pytest.mark.parametrize("validation_fraction", [0.1, 0.9])
+@pytest.mark.parametrize(
+    "X",
+    [np.ones((1, 4)), np.ones((20, 4)), np.arange(8.0).reshape(2, 4), np.eye(2)],
+    ids=["one row", "constant", "two rows", "two in [0, 1]"],
+)
+def test_degenerate_data(X, validation_fraction):
+    """Nothing to learn is learnt without complaint."""
+    estimator = AutoencoderTransformer(
+        1, validation_fraction=validation_fraction, random_state=0
+    ).fit(X)
     assert_allclose(estimator.reconstruct(X), X, atol=1e-6)
 
 
