@@ -239,10 +239,10 @@ def _choose_output(spec, settings, rows, split, seed):
     """
     validated = settings.early_stopping and split.validation is not None
     candidates = _candidates(spec, settings, rows, validated=validated)
-    losses = [0.0]
+    chosen = candidates[0]
     if len(candidates) > 1:
         losses = [_pilot(candidate, settings, split, seed) for candidate in candidates]
-    chosen = candidates[int(np.argmin(losses))]
+        chosen = candidates[losses[1] < losses[0]]
     # A penalty is there to change the code, so PCA, which has none, is nothing to fall back on.
     if settings.init != "pca" or spec.network is not None or spec.penalised:
         return chosen, None
@@ -356,8 +356,10 @@ def _start(spec, settings, rows, seed, *, all_rows=False):
 def _run(spec, settings, split, seed, *, previous=None, n_steps=None, n_epochs=None):
     """Train on a split; `n_steps` overrides the budget, `n_epochs` cuts it short."""
     load_framework()
+    from skae._keras import refuse_fork
     from skae._keras.training import compiled, train
 
+    refuse_fork()
     watched = split.validation is not None or settings.verbose
     n_rows = len(split.training)
     recipe = _recipe(spec, settings, n_rows, n_steps=n_steps, watched=watched)

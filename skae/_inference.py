@@ -47,7 +47,7 @@ def _in_blocks(spec, arrays, X, widths, last_activation):
     size = max(1, BLOCK_BYTES // (sum(widths) * np.dtype(spec.dtype).itemsize))
     if X.shape[0] <= size or (sparse.issparse(X) and len(widths) == 2):
         return _half(spec, arrays, X, last_activation)
-    outputs = np.empty((X.shape[0], widths[-1]), spec.dtype)
+    outputs = np.empty((X.shape[0], widths[-1]), np.result_type(X.dtype, spec.dtype))
     for begin in range(0, X.shape[0], size):
         rows = slice(begin, begin + size)
         outputs[rows] = _half(spec, arrays, X[rows], last_activation)

@@ -4,7 +4,6 @@ import contextlib
 import functools
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 
 from threadpoolctl import ThreadpoolController
 
@@ -24,7 +23,8 @@ def one_thread() -> Iterator[None]:
 
     NumPy and SciPy have libraries of their own, whose idle threads spin for a tenth of a second:
     those of one slow down the next call of the other, and either slows down what TensorFlow trains
-    or compiles. And sums come in an order that does not depend on the machine.
+    or compiles. And sums come in an order that does not depend on the machine. Where the caller
+    has set a limit by threadpoolctl, theirs stays.
     """
     global _lift
     use = object()
@@ -37,8 +37,8 @@ def one_thread() -> Iterator[None]:
         with _lock:
             _inside.discard(use)
             if _lift and not _inside:
-                _lift()
-                _lift = None
+                lift, _lift = _lift, None
+                lift()
 
 
 def _limit():
@@ -47,12 +47,22 @@ def _limit():
     Either is done by a thread kept for it: since its release 3.8 threadpoolctl lets no other than
     the first one change what all threads share, and the last to leave may be another.
     """
-    keeper = ThreadPoolExecutor(1)
-    limit = keeper.submit(_controller().limit, limits=1, user_api="blas").result()
-    keeper.submit(limit.__enter__).result()
+    limited, done = threading.Event(), threading.Event()
+
+    def keep():
+        try:
+            with _controller().limit(limits=1, user_api="blas"):
+                limited.set()
+                done.wait()
+        finally:
+            limited.set()
+
+    keeper = threading.Thread(target=keep, daemon=True)
+    keeper.start()
+    limited.wait()
 
     def lift():
-        keeper.submit(limit.__exit__, None, None, None).result()
-        keeper.shutdown()
+        done.set()
+        keeper.join()
 
     return lift

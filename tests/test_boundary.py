@@ -245,6 +245,7 @@ def test_a_forked_child_transforms_and_refuses_to_train():
         codes = estimator.transform(X)
         images = AutoencoderTransformer(2, epochs=1, image_shape=(2, 4), hidden_layer_sizes=2)
         images.fit(X)
+        linear = AutoencoderTransformer(2, warm_start=True).fit(X - 0.5)  # PCA, without training
         read, write = os.pipe()
         if os.fork() == 0:
             message = str(np.array_equal(estimator.transform(X), codes))
@@ -253,6 +254,7 @@ def test_a_forked_child_transforms_and_refuses_to_train():
                 estimator.set_params(loss="mae").fit,
                 estimator.set_params(loss="mse", sparsity=1e-3).fit,
                 images.transform,
+                lambda X: linear.fit(X - 0.5),
             ):
                 try:
                     refused(X)
@@ -264,7 +266,7 @@ def test_a_forked_child_transforms_and_refuses_to_train():
         print(os.read(read, 10_000).decode())
         """
     )
-    assert out.count("This process was forked from one in which TensorFlow had started") == 4
+    assert out.count("This process was forked from one in which TensorFlow had started") == 5
     assert out.startswith("True This process was forked from one in which TensorFlow had started")
     assert "'spawn'" in out
 

@@ -152,6 +152,13 @@ def test_non_finite_rows_are_refused_by_every_method(data, settings):
         estimator.fit(data, sample_weight=np.isfinite(data).all(axis=1))
 
 
+def test_frames_that_are_not_finite_are_refused_without_a_warning(recwarn):
+    frame = pd.DataFrame(NAN, columns=[f"pixel{i}" for i in range(64)])
+    with pytest.raises(ValueError, match="Input X contains NaN"):
+        AutoencoderTransformer(4).fit(frame)
+    assert not recwarn.list
+
+
 def test_wrong_width_and_names():
     frame = pd.DataFrame(X, columns=[f"pixel{i}" for i in range(64)])
     estimator = AutoencoderTransformer(4, epochs=1, random_state=0).fit(frame)

@@ -73,3 +73,13 @@ def test_blocks_of_hidden_layers_change_nothing():
     ).fit(X[:100])
     parts = [estimator.transform(X[i : i + 100]) for i in range(0, 3000, 100)]
     assert_allclose(estimator.transform(X), np.concatenate(parts), rtol=1e-9, atol=1e-12)
+
+
+def test_more_rows_than_a_block_are_of_the_same_precision():
+    """Rows of float64 are encoded and decoded in float64 by weights of float32, few or many."""
+    X = np.random.default_rng(0).normal(size=(5_000, 300))
+    estimator = AutoencoderTransformer(2, random_state=0).fit(X[:200].astype(np.float32))
+    for rows in (X[:10], X):
+        codes = estimator.transform(rows)
+        assert codes.dtype == estimator.inverse_transform(codes).dtype == np.float64
+        assert estimator.transform(rows.astype(np.float32)).dtype == np.float32

@@ -1,5 +1,8 @@
 """PCA of any shape of data is PCA, and what is computed of it elsewhere goes on from it."""
 
+import subprocess
+import sys
+import textwrap
 import threading
 import time
 
@@ -105,3 +108,22 @@ def test_blas_has_one_thread_while_training():
     assert seen
     assert seen == [[1] * len(before)] * len(seen)
     assert blas_threads() == before
+
+
+def test_pca_is_fitted_in_a_thread_that_outlives_the_main_one():
+    code = """
+        import threading, time
+        import numpy as np
+        from skae import AutoencoderTransformer
+
+        def fit():
+            time.sleep(0.3)
+            X = np.random.default_rng(0).normal(size=(200, 30))
+            print(AutoencoderTransformer(2).fit(X).n_iter_)
+
+        threading.Thread(target=fit).start()
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "0\n", done.stderr

@@ -255,6 +255,16 @@ def test_custom_network_trains(digits):
     assert error(estimator, test) < 0.5 * error(untrained, test)
 
 
+def test_training_starts_from_what_a_custom_network_is(digits):
+    """Also where the callable returns the same models at every call: compiling changes nothing."""
+    X = digits[0][:200]
+    halves = small_network(AutoencoderTransformer(8, network=small_network).fit(X)._spec())
+    before = [variable.numpy() for half in halves for variable in half.variables]
+    AutoencoderTransformer(8, network=lambda spec: halves, learning_rate=1e-12, epochs=1).fit(X)
+    for array, half in zip(before, [v for h in halves for v in h.variables], strict=True):
+        assert_allclose(half.numpy(), array, atol=1e-6)
+
+
 def test_frozen_layers_of_a_custom_network_stay(digits):
     """What is pretrained and marked as not trainable is used as it is."""
 

@@ -8,6 +8,7 @@ XLA program, since compiling the steps alone leaves a launch per step to pay for
 """
 
 import collections
+import functools
 import json
 import math
 import threading
@@ -51,8 +52,9 @@ class Recipe(NamedTuple):
 def compiled(spec: NetworkSpec, recipe: Recipe, n_rows: int) -> "_Program":
     """The program for such rows, compiled now if no earlier fit has."""
     size = _padded(recipe.batch_size, n_rows)
-    quick = len(recipe.rates) * recipe.batch_size * spec.n_features <= QUICK
-    return _program(quick, spec, recipe.loss, recipe.optimizer, size, recipe.corrupt is not None)
+    if spec.dense and len(recipe.rates) * recipe.batch_size * spec.n_features <= QUICK:
+        spec = _roomy(spec, recipe.optimizer)
+    return _program(spec, recipe.loss, recipe.optimizer, size, recipe.corrupt is not None)
 
 
 def train(
@@ -111,17 +113,16 @@ def _padded(batch_size, n_rows):
     return min(batch_size, max(256, 1 << (n_rows - 1).bit_length()))
 
 
-def _program(quick, spec, loss, optimizer, *rest):
-    key = quick, spec, loss, optimizer, *rest
+@functools.lru_cache
+def _roomy(spec, optimizer):
+    return with_room(spec, _optimizer(optimizer))
+
+
+def _program(*key):
     with _programs_lock:
         if key not in _programs:
-            if quick:
-                spec = with_room(spec, _optimizer(optimizer))
-            roomy = quick, spec, loss, optimizer, *rest
-            if roomy not in _programs:
-                _programs[roomy] = _Program(spec, loss, optimizer, *rest)
-            _programs[key] = _programs[roomy]
-            while len(_programs) > MAX_PROGRAMS:
+            _programs[key] = _Program(*key)
+            if len(_programs) > MAX_PROGRAMS:
                 _programs.popitem(last=False)
         _programs.move_to_end(key)
         return _programs[key]
@@ -170,8 +171,9 @@ class _Program:
                 f"of it is float32 ({error}). Pass X as float32, or use another optimizer."
             ) from error
         # XLA compiles at the first call. The first step in a process takes 30 ms too, so it is made
-        # here, where something runs beside it: of empty rows, and undone before training.
-        self.run(shard, 1)
+        # here, where something runs beside it: of empty rows, and undone before training. Not so
+        # with a network of the user's, whose layers may be in use elsewhere.
+        self.run(shard, int(spec.dense))
 
     def empty_shard(self):
         shape = (self.n_steps, self.batch_size)

@@ -33,8 +33,13 @@ def trained_variables(network: Network, optimizer: keras.Optimizer) -> "Separate
 def with_room(spec: NetworkSpec, optimizer: keras.Optimizer) -> NetworkSpec:
     """The same network with as many components as the next multiple has, if those in excess stay
     nothing: all their weights are zero, and a code of zero gives them no gradient either."""
-    silent = not spec.kl_weight and not ACTIVATIONS[spec.code_activation](np.zeros(1)).any()
-    if not (spec.dense and silent and _elementwise(optimizer)):
+    if not spec.dense or spec.kl_weight or not _elementwise(optimizer):
+        return spec
+    # Ftrl divides by what it has accumulated, others by that and a number which may be set to zero.
+    divides = (
+        isinstance(optimizer, keras.optimizers.Ftrl) or getattr(optimizer, "epsilon", 1) < 1e-20
+    )
+    if divides or ACTIVATIONS[spec.code_activation](np.zeros(1)).any():
         return spec
     multiples = -(-spec.n_components // COMPONENTS)
     return dataclasses.replace(spec, n_components=multiples * COMPONENTS)
