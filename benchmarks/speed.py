@@ -39,6 +39,7 @@ def medians(*sides, repeats=7, calls=1):
     times = [[] for _ in sides]
     for _ in range(repeats):
         for side, measured in zip(sides, times, strict=True):
+            time.sleep(0.2)  # half as long, idle threads of OpenBLAS spin, in the next side's way
             start = time.perf_counter()
             for _ in range(calls):
                 side()

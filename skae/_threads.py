@@ -17,6 +17,15 @@ def _controller():
     return ThreadpoolController()  # which takes milliseconds to look for libraries
 
 
+def openblas_threads() -> int:
+    """Threads that OpenBLAS may use, as limits and the environment have it; 0 if NumPy or SciPy
+    has another library."""
+    libraries = [lib for lib in _controller().lib_controllers if lib.user_api == "blas"]
+    if any(lib.internal_api != "openblas" for lib in libraries):
+        return 0
+    return min((lib.num_threads for lib in libraries), default=0)
+
+
 @contextlib.contextmanager
 def one_thread() -> Iterator[None]:
     """Run BLAS in one thread, until the last of those who want it has left.

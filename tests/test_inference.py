@@ -83,3 +83,51 @@ def test_more_rows_than_a_block_are_of_the_same_precision():
         codes = estimator.transform(rows)
         assert codes.dtype == estimator.inverse_transform(codes).dtype == np.float64
         assert estimator.transform(rows.astype(np.float32)).dtype == np.float32
+
+
+def encoder_of(X, **parameters):
+    settings = {"epochs": 1, "early_stopping": False, "random_state": 0, **parameters}
+    return AutoencoderTransformer(4, **settings).fit(X[:100])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("hidden_layer_sizes", [(), (64,)])
+def test_threads_and_small_products_change_nothing(dtype, hidden_layer_sizes, monkeypatch):
+    """Not a bit, whatever the number of threads; rounding, beside NumPy's products."""
+    X = np.random.default_rng(0).normal(size=(40_001, 300)).astype(dtype)
+    estimator = encoder_of(X, hidden_layer_sizes=hidden_layer_sizes)
+    results = {}
+    for n_threads in (0, 1, 2, 3):
+        monkeypatch.setattr("skae._inference.openblas_threads", lambda n=n_threads: n)
+        codes = estimator.transform(X)
+        results[n_threads] = codes, estimator.inverse_transform(codes)
+    assert all(part.dtype == dtype for part in results[3])
+    for alone, two, three, products in zip(*(results[n] for n in (1, 2, 3, 0)), strict=True):
+        assert np.array_equal(alone, two)
+        assert np.array_equal(alone, three)
+        tolerance = {"float32": 1e-5, "float64": 1e-13}[dtype]
+        assert_allclose(alone, products, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.filterwarnings("error")
+def test_threads_do_not_warn_where_the_caller_would_not(monkeypatch):
+    """What is not finite in X shows in the codes, and its warnings would say no more."""
+    monkeypatch.setattr("skae._inference.openblas_threads", lambda: 3)
+    X = np.random.default_rng(0).normal(size=(40_000, 300)).astype("float32")
+    estimator = encoder_of(X)
+    X[30_000] = np.inf
+    with pytest.raises(ValueError, match="contains infinity"):
+        estimator.transform(X)
+
+
+def test_an_error_in_a_thread_reaches_the_caller(monkeypatch):
+    monkeypatch.setattr("skae._inference.openblas_threads", lambda: 3)
+    X = np.random.default_rng(0).normal(size=(40_000, 300)).astype("float32")
+    estimator = encoder_of(X)
+
+    def fail(*_):
+        raise MemoryError("no room for a block")
+
+    monkeypatch.setattr("skae._inference._small_products", fail)
+    with pytest.raises(MemoryError, match="no room"):
+        estimator.transform(X)
