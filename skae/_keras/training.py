@@ -22,6 +22,7 @@ import tensorflow as tf
 
 from skae._keras import beside
 from skae._keras.inference import objective
+from skae._keras.layers import NarrowDense
 from skae._keras.networks import assign, build
 from skae._keras.variables import trained_variables, with_room
 from skae._spec import NetworkSpec
@@ -139,7 +140,9 @@ class _Program:
         self.lock = threading.Lock()
         self.batch_size = batch_size
         self.dtype = spec.dtype
-        self._network = build(spec)
+        # With hidden layers, other products take most of the time, and nothing is gained.
+        narrow = spec.dense and not spec.hidden_layer_sizes
+        self._network = build(spec, dense=NarrowDense if narrow else keras.layers.Dense)
         # Of what a shard holds for each row: as it goes in, as it is to come out, draws.
         self._widths = (spec.n_features, spec.n_features * corrupted, self._network.n_draws)
         batch_bytes = batch_size * sum(self._widths) * np.dtype(spec.dtype).itemsize
@@ -147,7 +150,7 @@ class _Program:
         self._loss = _loss(loss)
         self._rate = None
         self._optimizer = self._make_optimizer(optimizer)
-        self._trained = trained_variables(self._network, self._optimizer)
+        self._trained = trained_variables(self._network, self._optimizer, narrow)
         self._optimizer.build(self._trained.variables)
         self._optimizer_start = [tf.constant(v.numpy()) for v in self._optimizer.variables]
         shard = self.empty_shard()

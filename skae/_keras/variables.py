@@ -23,11 +23,16 @@ ELEMENTWISE = {getattr(keras.optimizers, name) for name in _NAMES.split()}
 COMPONENTS = 16
 
 
-def trained_variables(network: Network, optimizer: keras.Optimizer) -> "Separate | Joined":
-    """Joined, where that changes nothing but the time to compile."""
+def trained_variables(
+    network: Network, optimizer: keras.Optimizer, by_columns: bool = False
+) -> "Separate | Joined":
+    """Joined, where that changes nothing but the time to compile; and then narrow kernels are held
+    by columns, if so asked."""
     # Networks of the user's have layers that may compute and keep anything; without XLA there is
     # little to compile, and joining costs copies.
-    return Joined(network) if network.jit_compile and _elementwise(optimizer) else Separate(network)
+    if network.jit_compile and _elementwise(optimizer):
+        return Joined(network, by_columns)
+    return Separate(network)
 
 
 def with_room(spec: NetworkSpec, optimizer: keras.Optimizer) -> NetworkSpec:
@@ -43,6 +48,10 @@ def with_room(spec: NetworkSpec, optimizer: keras.Optimizer) -> NetworkSpec:
         return spec
     multiples = -(-spec.n_components // COMPONENTS)
     return dataclasses.replace(spec, n_components=multiples * COMPONENTS)
+
+
+def _narrow(shape):
+    return len(shape) == 2 and shape[0] > shape[1]
 
 
 def _elementwise(optimizer):
@@ -70,15 +79,19 @@ class Separate:
 
 class Joined:
     """One variable, from which the network takes its own as slices. Arrays that are smaller than
-    those of the network are filled up with zeros."""
+    those of the network are filled up with zeros.
 
-    def __init__(self, network):
+    XLA multiplies faster by a kernel with more inputs than outputs if it is held by columns.
+    """
+
+    def __init__(self, network, by_columns):
         self._model = network.training
         self._shapes = [tuple(variable.shape) for variable in network.variables]
         # Slices are in the order of the description, and the model has an order of its own.
         position = {id(variable): i for i, variable in enumerate(network.variables)}
         self._order = [position[id(variable)] for variable in self._model.trainable_variables]
         self._sizes = [math.prod(shape) for shape in self._shapes]
+        self._by_columns = [by_columns and _narrow(shape) for shape in self._shapes]
         dtype = network.variables[0].dtype
         self.variables = [keras.Variable(np.zeros(sum(self._sizes), dtype), dtype=dtype)]
 
@@ -87,17 +100,29 @@ class Joined:
         parts = [np.zeros(shape, arrays[0].dtype) for shape in self._shapes]
         for part, filled, array in zip(parts, self._filled, arrays, strict=True):
             part[filled] = array
-        assign(self.variables, [np.concatenate([part.ravel() for part in parts])])
+        flat = [part.ravel("CF"[by]) for part, by in zip(parts, self._by_columns, strict=True)]
+        assign(self.variables, [np.concatenate(flat)])
 
     def arrays(self):
         parts = np.split(self.variables[0].numpy(), np.cumsum(self._sizes)[:-1])
-        shaped = zip(parts, self._shapes, self._filled, strict=True)
-        return [part.reshape(shape)[filled].copy() for part, shape, filled in shaped]
+        shaped = zip(parts, self._shapes, self._by_columns, self._filled, strict=True)
+        return [
+            part.reshape(shape, order="CF"[by])[filled].copy() for part, shape, by, filled in shaped
+        ]
 
     def forward(self, inputs):
         parts = tf.split(self.variables[0].value, self._sizes)
-        arrays = [tf.reshape(parts[i], self._shapes[i]) for i in self._order]
         outputs, _, losses = self._model.stateless_call(
-            arrays, [], inputs, training=True, return_losses=True
+            [self._shaped(parts[i], i) for i in self._order],
+            [],
+            inputs,
+            training=True,
+            return_losses=True,
         )
         return outputs, losses
+
+    def _shaped(self, part, i):
+        shape = self._shapes[i]
+        if self._by_columns[i]:
+            return tf.transpose(tf.reshape(part, shape[::-1]))
+        return tf.reshape(part, shape)
