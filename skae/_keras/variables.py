@@ -6,6 +6,7 @@ all of them it is compiled once, which takes a third off the time of compiling a
 
 import dataclasses
 import math
+from typing import Literal
 
 import keras
 import numpy as np
@@ -89,9 +90,11 @@ class Joined:
         self._shapes = [tuple(variable.shape) for variable in network.variables]
         # Slices are in the order of the description, and the model has an order of its own.
         position = {id(variable): i for i, variable in enumerate(network.variables)}
-        self._order = [position[id(variable)] for variable in self._model.trainable_variables]
+        self._positions = [position[id(variable)] for variable in self._model.trainable_variables]
         self._sizes = [math.prod(shape) for shape in self._shapes]
-        self._by_columns = [by_columns and _narrow(shape) for shape in self._shapes]
+        self._orders: list[Literal["C", "F"]] = [
+            "F" if by_columns and _narrow(shape) else "C" for shape in self._shapes
+        ]
         dtype = network.variables[0].dtype
         self.variables = [keras.Variable(np.zeros(sum(self._sizes), dtype), dtype=dtype)]
 
@@ -100,20 +103,20 @@ class Joined:
         parts = [np.zeros(shape, arrays[0].dtype) for shape in self._shapes]
         for part, filled, array in zip(parts, self._filled, arrays, strict=True):
             part[filled] = array
-        flat = [part.ravel("CF"[by]) for part, by in zip(parts, self._by_columns, strict=True)]
+        flat = [part.ravel(order) for part, order in zip(parts, self._orders, strict=True)]
         assign(self.variables, [np.concatenate(flat)])
 
     def arrays(self):
         parts = np.split(self.variables[0].numpy(), np.cumsum(self._sizes)[:-1])
-        shaped = zip(parts, self._shapes, self._by_columns, self._filled, strict=True)
+        shaped = zip(parts, self._shapes, self._orders, self._filled, strict=True)
         return [
-            part.reshape(shape, order="CF"[by])[filled].copy() for part, shape, by, filled in shaped
+            part.reshape(shape, order=order)[filled].copy() for part, shape, order, filled in shaped
         ]
 
     def forward(self, inputs):
         parts = tf.split(self.variables[0].value, self._sizes)
         outputs, _, losses = self._model.stateless_call(
-            [self._shaped(parts[i], i) for i in self._order],
+            [self._shaped(parts[i], i) for i in self._positions],
             [],
             inputs,
             training=True,
@@ -123,6 +126,6 @@ class Joined:
 
     def _shaped(self, part, i):
         shape = self._shapes[i]
-        if self._by_columns[i]:
+        if self._orders[i] == "F":
             return tf.transpose(tf.reshape(part, shape[::-1]))
         return tf.reshape(part, shape)
