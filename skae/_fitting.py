@@ -19,7 +19,7 @@ from skae._spec import NetworkSpec
 from skae._start import glorot_start, pca_start, principal_axes
 from skae._threads import one_thread
 from skae._units import Units, order_code, rectify
-from skae._validation import Monitor, Run, all_losses, mean_loss
+from skae._validation import Monitor, Run, all_losses, check_overflow, mean_loss
 
 # Training steps after which the two candidates for output_activation="auto" are compared.
 PILOT_STEPS = 300
@@ -105,8 +105,10 @@ def fit(
             splits = _held_out(rows, settings, seed, 1 if not spec.dense else MAX_SPLITS) or splits
         if previous is not None:
             run = _run(spec, settings, splits[0], seed, previous=previous)
+            check_overflow(settings, spec, run.weights, rows, seed)
             return Fitted(spec, run.weights, run.losses, run.checks[1:])
         fitted = _fit_fresh(spec, settings, rows, splits, seed)
+    check_overflow(settings, fitted.spec, fitted.weights, rows, seed)
     if fitted.losses and plain_code and spec.code_activation == "linear":
         sample = rows.sample(ORDER_ROWS, seed)
         fitted = fitted._replace(weights=order_code(fitted.spec, fitted.weights, sample))
@@ -210,7 +212,8 @@ def _compare(plain, spec, weights, settings, split, seed):
     start, units = _start(plain, settings, split.training, seed)
     start = units.fold(plain, start)
     loss = all_losses(settings, plain, start, split.validation, seed)
-    gain = loss - all_losses(settings, spec, weights, split.validation, seed)
+    with np.errstate(invalid="ignore"):  # where both overflow
+        gain = loss - all_losses(settings, spec, weights, split.validation, seed)
     given = split.validation.weights
     return gain, loss, np.ones(len(loss)) if given is None else given.astype(np.float64)
 
@@ -221,6 +224,8 @@ def _clear_gain(comparisons, *, last):
     Differences are taken row by row, so that what makes some rows hard for both does not count.
     """
     gain, loss, weight = map(np.concatenate, zip(*comparisons, strict=True))
+    if not np.isfinite(gain).all():
+        return 0  # what overflows is no gain
     mean = np.average(gain, weights=weight)
     # A weight of 2 counts as two rows here too; one row says nothing.
     freedom = weight.sum() - 1

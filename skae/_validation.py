@@ -24,10 +24,28 @@ def mean_loss(settings, spec, weights, rows, seed):
 
 
 def all_losses(settings, spec, weights, rows, seed):
-    """What training minimises, for each row, in float64. Noise is the same at every call."""
+    """What training minimises, for each row, in float64: infinite where numbers overflow. Noise is
+    the same at every call."""
     rng = np.random.default_rng([seed, 4])
-    losses = [_row_losses(settings, spec, weights, block, rng) for block, _ in rows.blocks()]
-    return np.concatenate(losses).astype(np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):
+        losses = [_row_losses(settings, spec, weights, block, rng) for block, _ in rows.blocks()]
+    return np.nan_to_num(np.concatenate(losses).astype(np.float64), nan=np.inf, posinf=np.inf)
+
+
+def check_overflow(settings, spec, weights, rows, seed):
+    """Refuse a network that overflows on the rows it was fitted to. With other outputs that shows
+    in the losses of training; exponentials may overflow within the last step."""
+    if spec.output_activation != "exponential":
+        return
+    settings = settings._replace(noise=None)
+    if not np.isfinite(all_losses(settings, spec, weights, rows, seed)).all():
+        low, high = rows.extremes
+        raise ValueError(
+            "The reconstruction of X overflows: output_activation='exponential' suits numbers of "
+            f"a size of about one. Got values from {low:.6g} to {high:.6g}. Scale X, by its "
+            "largest value for example, or use output_activation='linear' or a smaller "
+            "learning_rate."
+        )
 
 
 def _row_losses(settings, spec, weights, clean, rng):

@@ -284,3 +284,20 @@ def test_warm_start_refuses_another_shape():
         estimator.set_params(n_components=5).fit(X)
     with pytest.raises(ValueError, match="X has 63 features"):
         estimator.set_params(n_components=4).fit(X[:, 1:])
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning", "ignore::UserWarning")
+@pytest.mark.parametrize(
+    "network", [{}, {"image_shape": (3, 3), "hidden_layer_sizes": (2,)}], ids=["dense", "images"]
+)
+def test_exponentials_that_overflow_are_refused(network):
+    """By words, not by NumPy's warnings or infinite rows; and those held out may overflow."""
+    X = (np.random.default_rng(0).normal(size=(7, 9)) * 8000).astype(np.float32)
+    estimator = AutoencoderTransformer(1, output_activation="exponential", random_state=0)
+    estimator.set_params(validation_fraction=0.9, **network)
+    with pytest.raises(
+        ValueError, match=r"X overflows: .* Got values from -18600"
+    ):
+        estimator.fit(X)
+    estimator.fit(X / np.abs(X).max())
+    assert np.isfinite(estimator.reconstruct(X / np.abs(X).max())).all()
