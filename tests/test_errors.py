@@ -295,9 +295,7 @@ def test_exponentials_that_overflow_are_refused(network):
     X = (np.random.default_rng(0).normal(size=(7, 9)) * 8000).astype(np.float32)
     estimator = AutoencoderTransformer(1, output_activation="exponential", random_state=0)
     estimator.set_params(validation_fraction=0.9, **network)
-    with pytest.raises(
-        ValueError, match=r"X overflows: .* Got values from -18600"
-    ):
+    with pytest.raises(ValueError, match=r"X overflows: .* Got values from -18600"):
         estimator.fit(X)
     estimator.fit(X / np.abs(X).max())
     assert np.isfinite(estimator.reconstruct(X / np.abs(X).max())).all()
