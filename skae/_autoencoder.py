@@ -126,21 +126,22 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         "one_cycle" rises linearly for a tenth of the steps and falls to zero as half a cosine
         [1]_. Its peak is the rate in the optimizer's configuration if there is one, else 2e-2, or
         3e-3 with hidden layers. Where training starts near the optimum (from PCA, with a sigmoid
-        output, no hidden layers and no penalty) it rises for a fiftieth of the steps, to 4e-2. A
+        output, no hidden layers and no penalty) it rises for a fiftieth of the steps, to 3e-2. A
         float is a constant rate, and wins over the configuration's.
 
     init : {"pca", "glorot_uniform"}, default="pca"
         Where training starts: from PCA, of which a linear autoencoder is a rediscovery [2]_, or
-        from random weights, as Keras does by default.
+        from random weights, as Keras does by default. A decoder that ends in a sigmoid is fitted
+        to the codes of PCA first, by a few steps of L-BFGS.
 
     epochs : "auto" or int, default="auto"
-        Passes over the training rows. "auto" is as many as make about 1,400 optimizer steps with
-        hidden layers and 1,000 without, or from near the optimum 16 passes, of 200 to 500 steps;
-        from 1 to 500 passes, and none where PCA is the optimum (squared error, no hidden layers,
-        linear output).
+        Passes over the training rows. "auto" is as many as make 1,400 optimizer steps with
+        hidden layers and 1,000 without, or from near the optimum 10 passes, of 100 to 550 steps;
+        from 1 to 500 passes, of which the last may be cut short, and none where PCA is the
+        optimum (squared error, no hidden layers, linear output).
 
     batch_size : "auto" or int, default="auto"
-        Rows per optimizer step. "auto" is 96, or from near the optimum 64 to 192, the more rows
+        Rows per optimizer step. "auto" is 96, or from near the optimum 64 or 128, the more rows
         there are.
 
     early_stopping : bool, default=True
@@ -183,14 +184,15 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         Description of the network that the weights are for.
 
     n_iter_ : int
-        Epochs of training behind `weights_`; 0 where they are PCA's.
+        Epochs of training behind `weights_`; 0 where they are PCA's, or what training would have
+        started from.
 
     loss_curve_ : list of float
         Mean training loss in each of these epochs.
 
     validation_loss_curve_ : list of float
         Loss on the rows held out, or on `X_val`, after every epoch; with ``epochs="auto"`` at
-        most 51 times, at equal distances. As in training, the rows are corrupted if there is
+        most 25 times, at equal distances. As in training, the rows are corrupted if there is
         `noise`, and the penalties of the code count. Empty without either.
 
     n_features_in_ : int

@@ -11,6 +11,7 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from skae._activations import SLOPE_ABOVE_ZERO
+from skae._decoder import DECODED_ROWS
 from skae._framework import load_framework
 from skae._losses import describe
 from skae._rows import Rows
@@ -105,10 +106,10 @@ def fit(
             splits = _held_out(rows, settings, seed, 1 if not spec.dense else MAX_SPLITS) or splits
         if previous is not None:
             run = _run(spec, settings, splits[0], seed, previous=previous)
-            check_overflow(settings, spec, run.weights, rows, seed)
+            check_overflow(spec, run.weights, rows)
             return Fitted(spec, run.weights, run.losses, run.checks[1:])
         fitted = _fit_fresh(spec, settings, rows, splits, seed)
-    check_overflow(settings, fitted.spec, fitted.weights, rows, seed)
+    check_overflow(fitted.spec, fitted.weights, rows)
     if fitted.losses and plain_code and spec.code_activation == "linear":
         sample = rows.sample(ORDER_ROWS, seed)
         fitted = fitted._replace(weights=order_code(fitted.spec, fitted.weights, sample))
@@ -175,7 +176,7 @@ def _fit_fresh(spec, settings, rows, splits, seed):
     checks = _pooled([run.checks for run in runs], splits)
     best = int(np.argmin(checks))
     if plain is not None:
-        if best == 0 or gain <= 0:
+        if gain <= 0 or (best == 0 and spec == plain):
             return _untrained(plain, settings, rows, splits, seed)
     elif best == 0 and not (spec.kl_weight and settings.init == "pca"):
         warnings.warn(
@@ -224,12 +225,14 @@ def _clear_gain(comparisons, *, last):
     Differences are taken row by row, so that what makes some rows hard for both does not count.
     """
     gain, loss, weight = map(np.concatenate, zip(*comparisons, strict=True))
-    if not np.isfinite(gain).all():
-        return 0  # what overflows is no gain
+    if not (gain > -np.inf).all():
+        return 0  # nothing is gained where the trained network overflows, or both do
+    if np.isinf(gain).any():
+        return np.inf  # the start does
     mean = np.average(gain, weights=weight)
-    # A weight of 2 counts as two rows here too; one row says nothing.
+    # A weight of 2 counts as two rows here too; two of them say nothing.
     freedom = weight.sum() - 1
-    if freedom < (1 if last else ENOUGH_TO_TELL):
+    if freedom < (2 if last else ENOUGH_TO_TELL):
         return 0
     error = np.sqrt(np.average((gain - mean) ** 2, weights=weight) / freedom)
     worthwhile = WORTHWHILE * np.average(loss, weights=weight) if mean > 0 else 0
@@ -354,7 +357,8 @@ def _start(spec, settings, rows, seed, *, all_rows=False):
     free = spec.dense and not spec.penalised and describe(settings.loss).power is not None
     if free and spec.output_activation == "linear":
         units = Units(rows.pca.mean, rows.pca.scale)
-    return pca_start(spec, units.axes(rows.pca), rng), units
+    decoded = rows.sample(DECODED_ROWS, seed)
+    return pca_start(spec, units.axes(rows.pca), rng, decoded), units
 
 
 @one_thread()

@@ -1,8 +1,8 @@
-"""Weights and rows to codes and back: dense networks in NumPy and SciPy, with no framework and no
-locks, and the one door to Keras for those that NumPy can't run."""
+"""Weights and rows to codes and back: dense networks in NumPy and SciPy, with no framework, and the
+one door to Keras for those that NumPy can't run."""
 
 import collections
-import functools
+import contextvars
 import operator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -16,10 +16,11 @@ from skae._spec import NetworkSpec
 from skae._threads import openblas_threads
 
 BLOCK_BYTES = 4 * 2**20
-# OpenBLAS makes a product of so many multiplications in the thread that asks for it, and, where
-# there is AVX-512, without copying its factors first, which takes as long as multiplying by a
-# narrow kernel. Of fewer rows than `MIN_ROWS`, reading the kernel again and again takes longer.
-SMALL = 2**19
+# OpenBLAS makes a product of fewer than 2**19 multiplications in the thread that asks for it, and,
+# where there is AVX-512, without copying its factors first, which takes as long as multiplying by a
+# narrow kernel (OpenBLAS 0.3.31; `interface/gemm.c` there). Of fewer rows than `MIN_ROWS`, reading
+# the kernel again and again takes longer.
+SMALL = 2**19 - 1
 MIN_ROWS = 8
 # For each thread, to be worth starting it.
 ENOUGH_BLOCKS = 4
@@ -60,35 +61,49 @@ def _in_blocks(spec, arrays, X, widths, last_activation):
     if X.shape[0] <= size or (sparse.issparse(X) and len(widths) == 2):
         return _half(spec, arrays, X, last_activation)
     outputs = np.empty((X.shape[0], widths[-1]), np.result_type(X.dtype, spec.dtype))
-    n_threads = _threads_for(arrays, X)
-    multiply = _small_products if n_threads else operator.matmul
     begins = range(0, X.shape[0], size)
+    n_threads = _threads_for(arrays, X, len(begins))
+    multiply = _small_products if n_threads else operator.matmul
 
     def run(begin):
         rows = slice(begin, begin + size)
         outputs[rows] = _half(spec, arrays, X[rows], last_activation, multiply)
 
-    if n_threads < 2 or len(begins) < ENOUGH_BLOCKS * n_threads:
-        for begin in begins:
-            run(begin)
-        return outputs
-    # Block by block and not in equal shares, as a core may be busy: idle threads of OpenBLAS spin.
-    # NumPy keeps what it does of errors for each thread.
-    errors = functools.partial(np.seterr, **np.geterr())
-    with ThreadPoolExecutor(n_threads, initializer=errors) as pool:
-        collections.deque(pool.map(run, begins), maxlen=0)
+    if n_threads > 1:
+        try:
+            _in_threads(run, begins, n_threads)
+            return outputs
+        except RuntimeError:
+            pass  # no thread can be started, or Python is about to end
+    for begin in begins:
+        run(begin)
     return outputs
 
 
-def _threads_for(arrays, X):
-    """How many threads to divide the rows among if small products are the way; else 0.
+def _in_threads(run, begins, n_threads):
+    """Block by block and not in equal shares, as a core may be busy: idle threads of OpenBLAS spin.
+    What NumPy does of errors is the caller's choice, which is part of its context."""
+    context = contextvars.copy_context()
+    with ThreadPoolExecutor(n_threads) as pool:
+        results = pool.map(lambda begin: context.copy().run(run, begin), begins)
+        collections.deque(results, maxlen=0)
+
+
+def _threads_for(arrays, X, n_blocks):
+    """How many threads to divide the blocks among if small products are the way; else 0.
 
     Two threads with small products each took 0.6 of the time that OpenBLAS needs in two threads of
-    its own on 60,000 x 784 rows and 32 components, and 0.9 of it without AVX-512.
+    its own on 60,000 x 784 rows and 32 components, and 0.9 of it without AVX-512. Where the blocks
+    occupy fewer than half of the threads that OpenBLAS has, it gets them.
     """
-    largest = max(array.size for array in arrays)
+    kernels = [array for array in arrays if array.ndim == 2]
     plain = isinstance(X, np.ndarray) and X.flags.c_contiguous and X.dtype == arrays[0].dtype
-    return openblas_threads() if plain and largest * MIN_ROWS <= SMALL else 0
+    small = all(min(k.shape) > 1 and k.size * MIN_ROWS <= SMALL for k in kernels)
+    if not (plain and small):
+        return 0
+    available = openblas_threads()
+    occupied = min(available, max(1, n_blocks // ENOUGH_BLOCKS))
+    return occupied if occupied >= available / 2 else 0
 
 
 def _small_products(X, kernel):

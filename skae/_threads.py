@@ -19,10 +19,11 @@ def _controller():
 
 def openblas_threads() -> int:
     """Threads that OpenBLAS may use, as limits and the environment have it; 0 if NumPy or SciPy
-    has another library."""
+    has another library, or one whose threads are OpenMP's, of which each of ours had its own."""
     libraries = [lib for lib in _controller().lib_controllers if lib.user_api == "blas"]
-    if any(lib.internal_api != "openblas" for lib in libraries):
-        return 0
+    for library in libraries:
+        if library.internal_api != "openblas" or library.threading_layer != "pthreads":
+            return 0
     return min((lib.num_threads for lib in libraries), default=0)
 
 

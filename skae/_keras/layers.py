@@ -9,13 +9,18 @@ import tensorflow as tf
 from keras import ops
 
 
+def is_narrow(shape: tuple[int, ...]) -> bool:
+    """Whether a kernel of this shape has more inputs than outputs."""
+    return shape[0] > shape[1]
+
+
 class NarrowDense(keras.layers.Dense):
-    """Keras' layer, with a gradient that XLA computes faster where a kernel has many more inputs
-    than outputs and is held by columns."""
+    """Keras' layer, with a gradient that XLA computes faster where a kernel has more inputs than
+    outputs and is held by columns."""
 
     def call(self, inputs):
-        narrow = self.kernel.shape[0] > self.kernel.shape[1]
-        outputs = (_narrow_product if narrow else ops.matmul)(inputs, self.kernel)
+        product = _narrow_product if is_narrow(self.kernel.shape) else ops.matmul
+        outputs = product(inputs, self.kernel)
         if self.use_bias:
             outputs = ops.add(outputs, self.bias)
         return outputs if self.activation is None else self.activation(outputs)

@@ -1,12 +1,25 @@
 """From a description to Keras models."""
 
+import functools
 from typing import NamedTuple
 
 import keras
 import numpy as np
+from keras.layers import (
+    Activation,
+    Add,
+    Conv2D,
+    Conv2DTranspose,
+    Cropping2D,
+    Dense,
+    Flatten,
+    Reshape,
+)
 
 from skae._keras.layers import SampledCode, SparseCode
 from skae._spec import NetworkSpec
+
+WITH_KERNEL = (Dense, Conv2D, Conv2DTranspose)
 
 
 class Network(NamedTuple):
@@ -24,17 +37,20 @@ class Network(NamedTuple):
 def build(
     spec: NetworkSpec,
     weights: list[np.ndarray] | None = None,
-    dense: type[keras.layers.Dense] = keras.layers.Dense,
+    dense: type[Dense] = Dense,
 ) -> Network:
-    """Build the models, with the given weight arrays or with zeros, and dense layers of a class."""
+    """Build the models, with the given weight arrays or with zeros; `dense` is the class of layers
+    that make up a network of dense layers alone."""
     if spec.network is not None:
         encoder, decoder = _custom(spec)
         variables = encoder.variables + decoder.variables
         features = None
     else:
-        half = _dense_half if spec.image_shape is None else _convolutional_half
-        encoder, encoder_variables, features = half("encoder", spec, dense)
-        decoder, decoder_variables, _ = half("decoder", spec, dense)
+        half = _convolutional_half
+        if spec.image_shape is None:
+            half = functools.partial(_dense_half, dense)
+        encoder, encoder_variables, features = half("encoder", spec)
+        decoder, decoder_variables, _ = half("decoder", spec)
         variables = encoder_variables + decoder_variables
     inputs = keras.Input((spec.n_features,), dtype=spec.dtype, name="X")
     code = encoder(inputs)
@@ -64,16 +80,15 @@ def assign(variables: list[keras.Variable], arrays: list[np.ndarray]) -> None:
         variable.assign(array)
 
 
-def _layer(kind, spec, name, **options):
+def _layer(layer, spec, name, **options):
     # Every start value comes from NumPy: an unseeded initializer of Keras would draw its seed
     # from Python's global generator. The dtype is named, or the user's policy would decide.
-    layer = kind if isinstance(kind, type) else getattr(keras.layers, kind)
-    if layer.__name__.startswith(("Dense", "Conv")):
+    if issubclass(layer, WITH_KERNEL):
         options["kernel_initializer"] = "zeros"
     return layer(dtype=spec.dtype, name=name, **options)
 
 
-def _dense_half(name, spec, dense):
+def _dense_half(dense, name, spec):
     """One half of the autoencoder, its variables, and what goes into its last layer."""
     widths = spec.encoder_widths if name == "encoder" else spec.decoder_widths
     inputs = hidden = keras.Input((widths[0],), dtype=spec.dtype, name=f"{name}_input")
@@ -83,10 +98,10 @@ def _dense_half(name, spec, dense):
         layers.append(_layer(dense, spec, f"{name}_hidden_{i}", **options))
         hidden = layers[-1](hidden)
     layers.append(_layer(dense, spec, f"{name}_output", units=widths[-1]))
-    return _finish(name, spec, dense, inputs, hidden, layers[-1](hidden), layers)
+    return _finish(name, spec, inputs, hidden, layers[-1](hidden), layers)
 
 
-def _convolutional_half(name, spec, dense):
+def _convolutional_half(name, spec):
     """The same for images: each convolution halves height and width, rounding up; its mirror
     doubles them, and what is too much of the image then is cut off."""
     height, width, channels = spec.image_shape
@@ -101,39 +116,39 @@ def _convolutional_half(name, spec, dense):
     )
     layers = []
     if encoding:
-        hidden = _layer("Reshape", spec, "image", target_shape=spec.image_shape)(inputs)
+        hidden = _layer(Reshape, spec, "image", target_shape=spec.image_shape)(inputs)
         for i, n in enumerate(filters):
-            layers.append(_layer("Conv2D", spec, f"{name}_hidden_{i}", filters=n, **strided))
+            layers.append(_layer(Conv2D, spec, f"{name}_hidden_{i}", filters=n, **strided))
             hidden = layers[-1](hidden)
-        features = _layer("Flatten", spec, "features")(hidden)
-        layers.append(_layer(dense, spec, f"{name}_output", units=spec.n_components))
-        return _finish(name, spec, dense, inputs, features, layers[-1](features), layers)
+        features = _layer(Flatten, spec, "features")(hidden)
+        layers.append(_layer(Dense, spec, f"{name}_output", units=spec.n_components))
+        return _finish(name, spec, inputs, features, layers[-1](features), layers)
     rounded = 2 ** len(filters)
     small = (-(-height // rounded), -(-width // rounded), filters[-1])
     units = small[0] * small[1] * small[2]
-    layers.append(_layer(dense, spec, "map", units=units, activation=spec.activation))
-    hidden = _layer("Reshape", spec, "maps", target_shape=small)(layers[-1](inputs))
+    layers.append(_layer(Dense, spec, "map", units=units, activation=spec.activation))
+    hidden = _layer(Reshape, spec, "maps", target_shape=small)(layers[-1](inputs))
     for i, n in enumerate((*filters[-2::-1], filters[0])):
-        layers.append(_layer("Conv2DTranspose", spec, f"{name}_hidden_{i}", filters=n, **strided))
+        layers.append(_layer(Conv2DTranspose, spec, f"{name}_hidden_{i}", filters=n, **strided))
         hidden = layers[-1](hidden)
-    layers.append(_layer("Conv2D", spec, f"{name}_output", filters=channels, **options))
+    layers.append(_layer(Conv2D, spec, f"{name}_output", filters=channels, **options))
     image = layers[-1](hidden)
     surplus = ((0, image.shape[1] - height), (0, image.shape[2] - width))
-    image = _layer("Cropping2D", spec, "cropped", cropping=surplus)(image)
-    flat = _layer("Reshape", spec, "row", target_shape=(spec.n_features,))(image)
-    return _finish(name, spec, dense, inputs, hidden, flat, layers)
+    image = _layer(Cropping2D, spec, "cropped", cropping=surplus)(image)
+    flat = _layer(Reshape, spec, "row", target_shape=(spec.n_features,))(image)
+    return _finish(name, spec, inputs, hidden, flat, layers)
 
 
-def _finish(name, spec, dense, inputs, features, outputs, layers):
+def _finish(name, spec, inputs, features, outputs, layers):
     """Add the shortcut and the activation to a half."""
     if spec.shortcut:
         # Convolutions have a bias for each channel, so theirs is the shortcut's.
         bias = spec.image_shape is not None
         units = outputs.shape[1]
-        layers.append(_layer(dense, spec, f"{name}_shortcut", units=units, use_bias=bias))
-        outputs = _layer("Add", spec, f"{name}_sum")([outputs, layers[-1](inputs)])
+        layers.append(_layer(Dense, spec, f"{name}_shortcut", units=units, use_bias=bias))
+        outputs = _layer(Add, spec, f"{name}_sum")([outputs, layers[-1](inputs)])
     last = spec.code_activation if name == "encoder" else spec.output_activation
-    outputs = _layer("Activation", spec, f"{name}_activation", activation=last)(outputs)
+    outputs = _layer(Activation, spec, f"{name}_activation", activation=last)(outputs)
     model = keras.Model(inputs, outputs, name=name)
     return model, [variable for layer in layers for variable in layer.weights], features
 

@@ -24,7 +24,7 @@ from skae._keras import beside
 from skae._keras.inference import objective
 from skae._keras.layers import NarrowDense
 from skae._keras.networks import assign, build
-from skae._keras.variables import trained_variables, with_room
+from skae._keras.variables import elementwise, trained_variables, with_room
 from skae._spec import NetworkSpec
 
 SHARD_BYTES = 32 * 2**20
@@ -140,16 +140,17 @@ class _Program:
         self.lock = threading.Lock()
         self.batch_size = batch_size
         self.dtype = spec.dtype
-        # With hidden layers, other products take most of the time, and nothing is gained.
-        narrow = spec.dense and not spec.hidden_layer_sizes
+        self._rate = None
+        self._optimizer = self._make_optimizer(optimizer)
+        # With hidden layers, other products take most of the time, and nothing is gained; and one
+        # variable has to hold all weights.
+        narrow = spec.dense and not spec.hidden_layer_sizes and elementwise(self._optimizer)
         self._network = build(spec, dense=NarrowDense if narrow else keras.layers.Dense)
         # Of what a shard holds for each row: as it goes in, as it is to come out, draws.
         self._widths = (spec.n_features, spec.n_features * corrupted, self._network.n_draws)
         batch_bytes = batch_size * sum(self._widths) * np.dtype(spec.dtype).itemsize
         self.n_steps = int(np.clip(SHARD_BYTES // batch_bytes, 1, SHARD_STEPS))
         self._loss = _loss(loss)
-        self._rate = None
-        self._optimizer = self._make_optimizer(optimizer)
         self._trained = trained_variables(self._network, self._optimizer, narrow)
         self._optimizer.build(self._trained.variables)
         self._optimizer_start = [tf.constant(v.numpy()) for v in self._optimizer.variables]
@@ -265,7 +266,7 @@ class _Feed:
         self._rng = np.random.default_rng(seed)
         self._weights = np.ones(len(rows)) if rows.weights is None else rows.weights
         self._steps_per_epoch = -(-len(rows) // program.batch_size)
-        planned = len(recipe.rates) // self._steps_per_epoch
+        planned = -(-len(recipe.rates) // self._steps_per_epoch)
         n_epochs = planned if n_epochs is None else min(n_epochs, planned)
         self._checks = [
             self._parts(recipe.rates, first, min(first + recipe.check_every, n_epochs))
@@ -289,9 +290,9 @@ class _Feed:
                 shard, batch_weights = next(filled)
                 losses.append(self._program.run(shard, len(batch_weights)))
                 totals.append(batch_weights)
-            shape = (-1, self._steps_per_epoch)
-            means, weights = (np.concatenate(kind).reshape(shape) for kind in (losses, totals))
-            yield np.average(means, axis=1, weights=weights)
+            means, weights = np.concatenate(losses), np.concatenate(totals)
+            begins = range(0, len(means), self._steps_per_epoch)  # the last may be cut short
+            yield np.add.reduceat(means * weights, begins) / np.add.reduceat(weights, begins)
 
     def _parts(self, rates, first, last):
         """The rates of epochs `first` to `last` - 1, a shard at a time."""

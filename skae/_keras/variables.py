@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from skae._activations import ACTIVATIONS
+from skae._keras.layers import is_narrow
 from skae._keras.networks import Network, assign
 from skae._spec import NetworkSpec
 
@@ -31,7 +32,7 @@ def trained_variables(
     by columns, if so asked."""
     # Networks of the user's have layers that may compute and keep anything; without XLA there is
     # little to compile, and joining costs copies.
-    if network.jit_compile and _elementwise(optimizer):
+    if network.jit_compile and elementwise(optimizer):
         return Joined(network, by_columns)
     return Separate(network)
 
@@ -39,7 +40,7 @@ def trained_variables(
 def with_room(spec: NetworkSpec, optimizer: keras.Optimizer) -> NetworkSpec:
     """The same network with as many components as the next multiple has, if those in excess stay
     nothing: all their weights are zero, and a code of zero gives them no gradient either."""
-    if not spec.dense or spec.kl_weight or not _elementwise(optimizer):
+    if not spec.dense or spec.kl_weight or not elementwise(optimizer):
         return spec
     # Ftrl divides by what it has accumulated, others by that and a number which may be set to zero.
     divides = (
@@ -51,11 +52,8 @@ def with_room(spec: NetworkSpec, optimizer: keras.Optimizer) -> NetworkSpec:
     return dataclasses.replace(spec, n_components=multiples * COMPONENTS)
 
 
-def _narrow(shape):
-    return len(shape) == 2 and shape[0] > shape[1]
-
-
-def _elementwise(optimizer):
+def elementwise(optimizer: keras.Optimizer) -> bool:
+    """Whether an optimizer treats every number by itself."""
     return type(optimizer) in ELEMENTWISE and not optimizer.clipnorm
 
 
@@ -93,7 +91,8 @@ class Joined:
         self._positions = [position[id(variable)] for variable in self._model.trainable_variables]
         self._sizes = [math.prod(shape) for shape in self._shapes]
         self._orders: list[Literal["C", "F"]] = [
-            "F" if by_columns and _narrow(shape) else "C" for shape in self._shapes
+            "F" if by_columns and len(shape) == 2 and is_narrow(shape) else "C"
+            for shape in self._shapes
         ]
         dtype = network.variables[0].dtype
         self.variables = [keras.Variable(np.zeros(sum(self._sizes), dtype), dtype=dtype)]
