@@ -1,5 +1,6 @@
 """Training is the only thing that needs TensorFlow, and leaves no trace of itself."""
 
+import collections
 import os
 import pickle
 import random
@@ -153,9 +154,13 @@ def test_an_interrupt_while_tensorflow_is_imported_does_not_spoil_the_process():
     assert out.splitlines() == ["interrupted True", "(100, 2)"]
 
 
-def test_global_state_is_left_alone():
+def test_global_state_is_left_alone(monkeypatch):
     import keras
     import tensorflow as tf
+
+    from skae._keras import training
+
+    monkeypatch.setattr(training, "_programs", collections.OrderedDict())  # to be made here
 
     keras.config.set_dtype_policy("mixed_float16")
     keras.config.set_floatx("float16")

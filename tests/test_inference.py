@@ -1,13 +1,18 @@
 """NumPy computes what Keras computes."""
 
+import collections
+import threading
+
 import keras
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse, special
 
 from skae import AutoencoderTransformer
 from skae._activations import ACTIVATIONS
+from skae._inference import _half, _threads_for, encode
+from skae._spec import NetworkSpec
 
 # Keras' own float64 is not exact for these; the exact function is what NumPy has.
 EXACT = {
@@ -85,6 +90,20 @@ def test_more_rows_than_a_block_are_of_the_same_precision():
         assert estimator.transform(rows.astype(np.float32)).dtype == np.float32
 
 
+def threads_that_multiply(monkeypatch, error=None):
+    """How often each thread has come by, from now on."""
+    threads = collections.Counter()
+
+    def half(*arguments):
+        threads[threading.get_ident()] += 1
+        if error:
+            raise error
+        return _half(*arguments)
+
+    monkeypatch.setattr("skae._inference._half", half)
+    return threads
+
+
 def encoder_of(X, **parameters):
     settings = {"epochs": 1, "early_stopping": False, "random_state": 0, **parameters}
     return AutoencoderTransformer(4, **settings).fit(X[:100])
@@ -94,12 +113,15 @@ def encoder_of(X, **parameters):
 @pytest.mark.parametrize("hidden_layer_sizes", [(), (64,)])
 def test_threads_and_small_products_change_nothing(dtype, hidden_layer_sizes, monkeypatch):
     """Not a bit, whatever the number of threads; rounding, beside NumPy's products."""
-    X = np.random.default_rng(0).normal(size=(40_001, 300)).astype(dtype)
+    X = np.random.default_rng(0).normal(size=(60_001, 300)).astype(dtype)
     estimator = encoder_of(X, hidden_layer_sizes=hidden_layer_sizes)
     results = {}
     for n_threads in (0, 1, 2, 3):
         monkeypatch.setattr("skae._inference.openblas_threads", lambda n=n_threads: n)
+        threads = threads_that_multiply(monkeypatch)
         codes = estimator.transform(X)
+        assert len(threads) <= max(1, n_threads)
+        assert (threading.get_ident() in threads) == (n_threads < 2)
         results[n_threads] = codes, estimator.inverse_transform(codes)
     assert all(part.dtype == dtype for part in results[3])
     for alone, two, three, products in zip(*(results[n] for n in (1, 2, 3, 0)), strict=True):
@@ -109,25 +131,65 @@ def test_threads_and_small_products_change_nothing(dtype, hidden_layer_sizes, mo
         assert_allclose(alone, products, rtol=tolerance, atol=tolerance)
 
 
+@pytest.fixture
+def many_rows(monkeypatch):
+    monkeypatch.setattr("skae._inference.openblas_threads", lambda: 3)
+    return np.random.default_rng(0).normal(size=(60_000, 300)).astype("float32")
+
+
 @pytest.mark.filterwarnings("error")
-def test_threads_do_not_warn_where_the_caller_would_not(monkeypatch):
+def test_threads_do_not_warn_where_the_caller_would_not(many_rows, monkeypatch):
     """What is not finite in X shows in the codes, and its warnings would say no more."""
-    monkeypatch.setattr("skae._inference.openblas_threads", lambda: 3)
-    X = np.random.default_rng(0).normal(size=(40_000, 300)).astype("float32")
-    estimator = encoder_of(X)
-    X[30_000] = np.inf
+    estimator = encoder_of(many_rows)
+    threads = threads_that_multiply(monkeypatch)
+    many_rows[30_000] = np.inf
     with pytest.raises(ValueError, match="contains infinity"):
-        estimator.transform(X)
+        estimator.transform(many_rows)
+    assert threading.get_ident() not in threads
 
 
-def test_an_error_in_a_thread_reaches_the_caller(monkeypatch):
-    monkeypatch.setattr("skae._inference.openblas_threads", lambda: 3)
-    X = np.random.default_rng(0).normal(size=(40_000, 300)).astype("float32")
-    estimator = encoder_of(X)
+def test_threads_do_with_errors_what_the_caller_does(many_rows):
+    """Also where that is a function of the caller's."""
+    estimator = encoder_of(many_rows)
+    spec = NetworkSpec(**estimator.network_)
+    many_rows[30_000] = np.inf
+    seen = []
+    with np.errstate(all="call", call=lambda kind, _: seen.append(kind)):
+        encode(spec, estimator.weights_, many_rows)
+    assert "invalid value" in seen
 
-    def fail(*_):
-        raise MemoryError("no room for a block")
 
-    monkeypatch.setattr("skae._inference._small_products", fail)
+def test_an_error_in_a_thread_reaches_the_caller(many_rows, monkeypatch):
+    """And what has not begun is not done any more."""
+    estimator = encoder_of(many_rows)
+    threads = threads_that_multiply(monkeypatch, MemoryError("no room for a block"))
     with pytest.raises(MemoryError, match="no room"):
-        estimator.transform(X)
+        estimator.transform(many_rows)
+    assert 0 < sum(threads.values()) < 17
+    assert threading.get_ident() not in threads
+
+
+def test_rows_are_encoded_where_no_thread_can_be_started(many_rows, monkeypatch):
+    estimator = encoder_of(many_rows)
+    expected = estimator.transform(many_rows)
+
+    def refuse(_):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    assert_array_equal(estimator.transform(many_rows), expected)
+
+
+@pytest.mark.parametrize(
+    ("available", "n_blocks", "expected"),
+    [(0, 99, 0), (1, 1, 1), (2, 1, 1), (2, 8, 2), (4, 4, 0), (16, 47, 11), (64, 47, 0)],
+)
+def test_threads_are_those_that_blocks_occupy_or_blas_has_them(
+    available, n_blocks, expected, monkeypatch
+):
+    """Products that blocks would leave to a few of many cores are left to BLAS."""
+    monkeypatch.setattr("skae._inference.openblas_threads", lambda: available)
+    arrays = [np.zeros((784, 32)), np.zeros(32)]
+    assert _threads_for(arrays, np.zeros((10, 784)), n_blocks) == expected
+    # OpenBLAS multiplies by one column in another way, in threads of its own.
+    assert _threads_for([np.zeros((784, 1)), np.zeros(1)], np.zeros((10, 784)), n_blocks) == 0

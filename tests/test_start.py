@@ -9,11 +9,15 @@ import time
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
-from scipy import sparse
+from scipy import optimize, sparse
+from sklearn.datasets import load_digits
+from sklearn.decomposition import PCA
 from threadpoolctl import ThreadpoolController
 
 from skae import AutoencoderTransformer
+from skae._decoder import Decoder, fit_decoder
 from skae._rows import Rows
+from skae._spec import NetworkSpec
 from skae._start import MAX_EXACT, principal_axes
 from skae._threads import one_thread
 
@@ -69,6 +73,52 @@ def test_a_code_with_dimensions_to_spare_is_left_as_it_is():
         3, hidden_layer_sizes=4, init="glorot_uniform", epochs=3, early_stopping=False
     ).set_params(code_activation="linear", random_state=0)
     assert np.isfinite(estimator.fit(X).score(X))
+
+
+def digits_to_decode(n_rows=300, n_components=4, weights=None):
+    """Rows, their PCA as an encoder, and a decoder that is PCA to first order."""
+    X = load_digits().data[:n_rows] / 16
+    mean, axes = X.mean(axis=0), PCA(n_components).fit(X).components_
+    start = 4 * axes, np.log((mean + 0.05) / (1.05 - mean))
+    return Rows(X, weights), (axes.T, -mean @ axes.T), start
+
+
+def test_the_gradient_of_a_decoder_is_that_of_its_loss():
+    rows, (kernel, bias), start = digits_to_decode(40, weights=np.arange(1.0, 41))
+    decoder = Decoder(rows.X @ kernel + bias, rows, *start)
+    point = np.random.default_rng(0).normal(size=decoder._start.size)
+    for where in (point, (decoder._start / decoder._unit).ravel()):
+        error = optimize.check_grad(
+            lambda x: decoder._objective(x)[0], lambda x: decoder._objective(x)[1], where
+        )
+        # Forward differences are that far from a gradient.
+        assert error < 1e-5 * np.linalg.norm(decoder._objective(point)[1])
+
+
+def test_a_decoder_is_fitted_to_rows_and_unseen_ones():
+    spec = NetworkSpec(64, 4, (), "relu", "linear", "sigmoid", False, "float64")
+    rows, encoder, start = digits_to_decode()
+    unseen = load_digits().data[300:] / 16
+
+    def error(X, kernel, bias):
+        codes = X @ encoder[0] + encoder[1]
+        return np.mean((1 / (1 + np.exp(-codes @ kernel - bias)) - X) ** 2)
+
+    fitted = fit_decoder(spec, rows, encoder, start)
+    for X in (rows.X, unseen):
+        of_pca = np.mean((X @ encoder[0] + encoder[1]) ** 2)  # what is left is more than nothing
+        assert 0 < error(X, *fitted) < 0.95 * error(X, *start) < of_pca
+
+
+def test_a_decoder_takes_weights_for_copies_and_sparse_rows_for_dense_ones():
+    spec = NetworkSpec(64, 4, (), "relu", "linear", "sigmoid", False, "float64")
+    copies = np.random.default_rng(0).integers(1, 4, size=300)
+    rows, encoder, start = digits_to_decode(weights=copies.astype(float))
+    repeated = Rows(np.repeat(rows.X, copies, axis=0))
+    expected = fit_decoder(spec, rows, encoder, start)
+    for other in (repeated, Rows(sparse.csr_array(rows.X), rows.weights)):
+        for ours, theirs in zip(fit_decoder(spec, other, encoder, start), expected, strict=True):
+            assert_allclose(ours, theirs, atol=1e-9)
 
 
 def blas_threads():

@@ -12,6 +12,7 @@ from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
 
 from skae import AutoencoderTransformer
+from skae._fitting import _clear_gain
 from skae._parameters import OPTIMIZERS
 
 
@@ -193,16 +194,20 @@ CONFIGURED = [
 ]
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "lion", "adafactor", *CONFIGURED])
-def test_variables_in_one_are_trained_as_they_are_apart(digits, optimizer, monkeypatch):
-    """Whatever stands in one variable, each weight takes the steps that it takes in its array."""
+@pytest.mark.parametrize("hidden_layer_sizes", [(), (8,)])
+@pytest.mark.parametrize("optimizer", ["adam", "sgd", "lion", "adafactor", *CONFIGURED])
+def test_variables_in_one_are_trained_as_they_are_apart(
+    digits, optimizer, hidden_layer_sizes, monkeypatch
+):
+    """Whatever stands in one variable, by rows or by columns, each weight takes the steps that it
+    takes in its array."""
     from skae._keras import training, variables
 
     def fit():
         monkeypatch.setattr(training, "_programs", collections.OrderedDict())
         estimator = AutoencoderTransformer(
-            4, hidden_layer_sizes=(8,), kl_weight=0.1, optimizer=optimizer, learning_rate=1e-3,
-            epochs=3, early_stopping=False, random_state=0,
+            4, hidden_layer_sizes=hidden_layer_sizes, kl_weight=0.1, optimizer=optimizer,
+            learning_rate=1e-3, epochs=3, early_stopping=False, random_state=0,
         ).fit(digits.astype(np.float64))  # fmt: skip
         return type(next(iter(training._programs.values()))._trained), estimator.weights_
 
@@ -322,10 +327,11 @@ def test_x_val_alone_is_only_recorded(digits):
     assert with_it.validation_loss_curve_[-1] == pytest.approx(error(with_it, digits[:100]))
 
 
-def test_one_row_to_validate_on_says_nothing(digits):
-    """PCA is kept, since the gain on a single row has no standard error."""
+@pytest.mark.parametrize("n_rows", [1, 2])
+def test_two_rows_to_validate_on_say_nothing(digits, n_rows):
+    """PCA is kept, since the gain on so few has no standard error worth the name."""
     settings = {"hidden_layer_sizes": (16,), "output_activation": "linear", "random_state": 0}
-    estimator = AutoencoderTransformer(4, **settings).fit(digits, X_val=digits[:1])
+    estimator = AutoencoderTransformer(4, **settings).fit(digits, X_val=digits[:n_rows])
     assert estimator.n_iter_ == 0
     assert estimator.set_params(early_stopping=False).fit(digits).n_iter_ > 0
 
@@ -365,3 +371,35 @@ def test_verbose_prints_the_validation_loss(digits, capsys):
     estimator = AutoencoderTransformer(4, verbose=1, **settings).fit(digits, X_val=digits[:100])
     loss = f"validation loss {estimator.validation_loss_curve_[-1]:.6g}\n"
     assert capsys.readouterr().out.endswith(loss)
+
+
+def test_the_last_epoch_may_be_cut_short(digits):
+    """ "auto" counts steps; the loss of what there is of an epoch is a mean like the others."""
+    X = np.tile(digits, (8, 1))[:14_080]
+    settings = {"early_stopping": False, "random_state": 0, "output_activation": "sigmoid"}
+    estimator = AutoencoderTransformer(4, **settings).fit(X)  # 550 steps, 110 make an epoch
+    assert estimator.n_iter_ == len(estimator.loss_curve_) == 5
+    shorter = AutoencoderTransformer(4, **settings).fit(X[:12_800])  # 100 make one
+    assert shorter.n_iter_ == 6
+    assert shorter.loss_curve_[-1] == pytest.approx(shorter.loss_curve_[-2], rel=0.05)
+    assert shorter.loss_curve_[-1] == pytest.approx(error(shorter, X[:12_800]), rel=0.05)
+
+
+def test_what_training_starts_from_is_kept_where_it_is_the_best(digits):
+    """A rate at which every step does harm: but the decoder fitted before gains on PCA."""
+    settings = {"output_activation": "sigmoid", "random_state": 0}
+    estimator = AutoencoderTransformer(8, learning_rate=10.0, epochs=2, **settings).fit(digits)
+    assert estimator.n_iter_ == 0
+    assert estimator.network_["output_activation"] == "sigmoid"
+    pca = PCA(8).fit(digits)
+    of_pca = np.mean((pca.inverse_transform(pca.transform(digits)) - digits) ** 2)
+    assert error(estimator, digits) < 0.95 * of_pca
+
+
+@pytest.mark.parametrize(
+    ("gain", "expected"), [(np.inf, np.inf), (-np.inf, 0), (np.nan, 0), (0.5, 0.3)]
+)
+def test_a_start_that_overflows_loses_and_a_network_that_does_so_too(gain, expected):
+    gains = np.array([0.2, 0.2, gain, 0.3])
+    comparison = gains, np.ones(4), np.ones(4)
+    assert _clear_gain([comparison], last=True) == pytest.approx(expected)
