@@ -131,8 +131,8 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
 
     init : {"pca", "glorot_uniform"}, default="pca"
         Where training starts: from PCA, of which a linear autoencoder is a rediscovery [2]_, or
-        from random weights, as Keras does by default. A decoder that ends in a sigmoid is fitted
-        to the codes of PCA first, by a few steps of L-BFGS.
+        from random weights, as Keras does by default. Without hidden layers, a decoder that
+        ends in a sigmoid is fitted to the codes of PCA first, by a few steps of L-BFGS.
 
     epochs : "auto" or int, default="auto"
         Passes over the training rows. "auto" is as many as make 1,400 optimizer steps with

@@ -157,7 +157,9 @@ def pca_start(
     back = np.zeros((spec.n_components, spec.n_features))
     back[:n_axes] = pca.axes * (kept / (width * slope))[:, None] / output_slope
     decoder = back, mean - value @ back[:n_axes]
-    if rows is not None and spec.output_activation == "sigmoid" and not spec.penalised:
+    # With hidden layers training ended at errors up to 2 % higher from there.
+    fittable = spec.dense and not spec.penalised and not spec.hidden_layer_sizes
+    if rows is not None and fittable and spec.output_activation == "sigmoid":
         used = kernel[:, :n_axes], bias[:n_axes]
         back[:n_axes], bias_back = fit_decoder(spec, rows, used, (back[:n_axes], decoder[1]))
         decoder = back, bias_back
