@@ -11,11 +11,11 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from skae._activations import SLOPE_ABOVE_ZERO
-from skae._decoder import DECODED_ROWS
+from skae._decoder import DECODED_ROWS, fit_decoder
 from skae._framework import load_framework
 from skae._losses import describe
 from skae._rows import Rows
-from skae._schedule import budget, optimizer_config, patience, schedule
+from skae._schedule import budget, optimizer_config, patience, schedule, starts_near
 from skae._spec import NetworkSpec
 from skae._start import glorot_start, pca_start, principal_axes
 from skae._threads import one_thread
@@ -357,8 +357,10 @@ def _start(spec, settings, rows, seed, *, all_rows=False):
     free = spec.dense and not spec.penalised and describe(settings.loss).power is not None
     if free and spec.output_activation == "linear":
         units = Units(rows.pca.mean, rows.pca.scale)
-    decoded = rows.sample(DECODED_ROWS, seed)
-    return pca_start(spec, units.axes(rows.pca), rng, decoded), units
+    start = pca_start(spec, units.axes(rows.pca), rng)
+    if starts_near(spec, settings):
+        start = fit_decoder(spec, start, rows.sample(DECODED_ROWS, seed))
+    return start, units
 
 
 @one_thread()

@@ -14,7 +14,6 @@ from scipy.sparse import issparse
 from scipy.sparse.linalg import LinearOperator
 
 from skae._activations import ACTIVATIONS
-from skae._decoder import fit_decoder
 from skae._rows import Rows
 from skae._scikit_learn import _randomized_svd
 from skae._spec import NetworkSpec
@@ -131,13 +130,10 @@ def _from_random_projections(rows, mean, n_axes, seed):
     return singular**2 / rows.total_weight(), axes
 
 
-def pca_start(
-    spec: NetworkSpec, pca: PrincipalAxes, rng: np.random.Generator, rows: Rows | None = None
-) -> list[np.ndarray]:
+def pca_start(spec: NetworkSpec, pca: PrincipalAxes, rng: np.random.Generator) -> list[np.ndarray]:
     """Weights with which the network is PCA, to first order where an activation is curved; a
     variational one is probabilistic PCA (Tipping & Bishop, 1999), which is its optimum if it is
-    linear (Lucas et al., "Don't blame the ELBO!", NeurIPS 2019). A sigmoid decoder is fitted to
-    `rows`, if they are given."""
+    linear (Lucas et al., "Don't blame the ELBO!", NeurIPS 2019)."""
     n_axes = len(pca.axes)
     width, centre, value, slope = _linear_range(spec.code_activation, pca)
     kept = np.ones(n_axes)
@@ -156,14 +152,7 @@ def pca_start(
     mean, output_slope = _inverse(spec.output_activation, pca.mean)
     back = np.zeros((spec.n_components, spec.n_features))
     back[:n_axes] = pca.axes * (kept / (width * slope))[:, None] / output_slope
-    decoder = back, mean - value @ back[:n_axes]
-    # With hidden layers training ended at errors up to 2 % higher from there.
-    fittable = spec.dense and not spec.penalised and not spec.hidden_layer_sizes
-    if rows is not None and fittable and spec.output_activation == "sigmoid":
-        used = kernel[:, :n_axes], bias[:n_axes]
-        back[:n_axes], bias_back = fit_decoder(spec, rows, used, (back[:n_axes], decoder[1]))
-        decoder = back, bias_back
-    weights = _assemble(spec, rng, [(kernel, bias), decoder])
+    weights = _assemble(spec, rng, [(kernel, bias), (back, mean - value @ back[:n_axes])])
     if spec.kl_weight:
         weights[-1][:n_axes] = np.log(np.minimum(noise / pca.variances, 1))
     return weights

@@ -16,9 +16,10 @@ from threadpoolctl import ThreadpoolController
 
 from skae import AutoencoderTransformer
 from skae._decoder import Decoder, fit_decoder
+from skae._inference import reconstruct
 from skae._rows import Rows
 from skae._spec import NetworkSpec
-from skae._start import MAX_EXACT, principal_axes
+from skae._start import MAX_EXACT, pca_start, principal_axes
 from skae._threads import one_thread
 
 WIDE = MAX_EXACT + 76
@@ -75,50 +76,56 @@ def test_a_code_with_dimensions_to_spare_is_left_as_it_is():
     assert np.isfinite(estimator.fit(X).score(X))
 
 
-def digits_to_decode(n_rows=300, n_components=4, weights=None):
-    """Rows, their PCA as an encoder, and a decoder that is PCA to first order."""
-    X = load_digits().data[:n_rows] / 16
-    mean, axes = X.mean(axis=0), PCA(n_components).fit(X).components_
-    start = 4 * axes, np.log((mean + 0.05) / (1.05 - mean))
-    return Rows(X, weights), (axes.T, -mean @ axes.T), start
+TWO_LAYERS = NetworkSpec(64, 4, (), "relu", "linear", "sigmoid", False, "float64")
+
+
+def digits_to_decode(weights=None):
+    """Rows, and a network that is their PCA to first order."""
+    rows = Rows(load_digits().data[:300] / 16, weights)
+    pca = principal_axes(rows, 4, 0)
+    return rows, pca_start(TWO_LAYERS, pca, np.random.default_rng(0))
 
 
 def test_the_gradient_of_a_decoder_is_that_of_its_loss():
-    rows, (kernel, bias), start = digits_to_decode(40, weights=np.arange(1.0, 41))
-    decoder = Decoder(rows.X @ kernel + bias, rows, *start)
-    point = np.random.default_rng(0).normal(size=decoder._start.size)
-    for where in (point, (decoder._start / decoder._unit).ravel()):
-        error = optimize.check_grad(
-            lambda x: decoder._objective(x)[0], lambda x: decoder._objective(x)[1], where
-        )
-        # Forward differences are that far from a gradient.
-        assert error < 1e-5 * np.linalg.norm(decoder._objective(point)[1])
+    rows, (kernel, bias, back, back_bias) = digits_to_decode()
+    start = np.vstack([back, back_bias])
+    decoder = Decoder(rows.X, rows.X @ kernel + bias, np.arange(1.0, 301), start)
+    where = np.random.default_rng(0).normal(size=start.size)
+    error = optimize.check_grad(
+        lambda x: decoder.objective(x)[0], lambda x: decoder.objective(x)[1], where
+    )
+    # Forward differences are that far from a gradient.
+    assert error < 1e-5 * np.linalg.norm(decoder.objective(where)[1])
 
 
 def test_a_decoder_is_fitted_to_rows_and_unseen_ones():
-    spec = NetworkSpec(64, 4, (), "relu", "linear", "sigmoid", False, "float64")
-    rows, encoder, start = digits_to_decode()
-    unseen = load_digits().data[300:] / 16
-
-    def error(X, kernel, bias):
-        codes = X @ encoder[0] + encoder[1]
-        return np.mean((1 / (1 + np.exp(-codes @ kernel - bias)) - X) ** 2)
-
-    fitted = fit_decoder(spec, rows, encoder, start)
-    for X in (rows.X, unseen):
-        of_pca = np.mean((X @ encoder[0] + encoder[1]) ** 2)  # what is left is more than nothing
-        assert 0 < error(X, *fitted) < 0.95 * error(X, *start) < of_pca
+    """Both errors end below PCA's, from above; the encoder stays."""
+    rows, start = digits_to_decode()
+    fitted = fit_decoder(TWO_LAYERS, start, rows)
+    pca = PCA(4).fit(rows.X)
+    for X in (rows.X, load_digits().data[300:] / 16):
+        of_pca = np.mean((pca.inverse_transform(pca.transform(X)) - X) ** 2)
+        before, after = (np.mean((reconstruct(TWO_LAYERS, w, X) - X) ** 2) for w in (start, fitted))
+        assert after < 0.97 * of_pca < of_pca < before
+    assert fitted[0] is start[0]
 
 
 def test_a_decoder_takes_weights_for_copies_and_sparse_rows_for_dense_ones():
-    spec = NetworkSpec(64, 4, (), "relu", "linear", "sigmoid", False, "float64")
     copies = np.random.default_rng(0).integers(1, 4, size=300)
-    rows, encoder, start = digits_to_decode(weights=copies.astype(float))
+    rows, start = digits_to_decode(copies.astype(float))
     repeated = Rows(np.repeat(rows.X, copies, axis=0))
-    expected = fit_decoder(spec, rows, encoder, start)
+    expected = fit_decoder(TWO_LAYERS, start, rows)
     for other in (repeated, Rows(sparse.csr_array(rows.X), rows.weights)):
-        for ours, theirs in zip(fit_decoder(spec, other, encoder, start), expected, strict=True):
+        for ours, theirs in zip(fit_decoder(TWO_LAYERS, start, other), expected, strict=True):
             assert_allclose(ours, theirs, atol=1e-9)
+
+
+def test_a_decoder_of_units_beyond_the_rank_stays_zero():
+    rows, start = digits_to_decode()
+    start[2][3] = 0
+    fitted = fit_decoder(TWO_LAYERS, start, rows)
+    assert not fitted[2][3].any()
+    assert fitted[2][:3].all()
 
 
 def blas_threads():

@@ -10,8 +10,8 @@ from keras import ops
 
 
 def is_narrow(shape: tuple[int, ...]) -> bool:
-    """Whether a kernel of this shape has more inputs than outputs."""
-    return shape[0] > shape[1]
+    """Whether this is the shape of a kernel with more inputs than outputs."""
+    return len(shape) == 2 and shape[0] > shape[1]
 
 
 class NarrowDense(keras.layers.Dense):

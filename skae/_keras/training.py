@@ -155,18 +155,8 @@ class _Program:
         self._optimizer.build(self._trained.variables)
         self._optimizer_start = [tf.constant(v.numpy()) for v in self._optimizer.variables]
         shard = self.empty_shard()
-        function = tf.function(
-            self._run,
-            jit_compile=self._network.jit_compile,
-            autograph=False,
-            input_signature=[
-                *(tf.TensorSpec(array.shape, spec.dtype) for array in shard),
-                tf.TensorSpec((), tf.int32),
-            ],
-        )
         try:
-            # Called directly: looking it up takes as long as 20 steps.
-            self._compiled = function.get_concrete_function()
+            self._compiled = self._traced(shard)
         except TypeError as error:
             if spec.dtype != "float64" or "does not match type" not in str(error):
                 raise
@@ -178,6 +168,19 @@ class _Program:
         # here, where something runs beside it: of empty rows, and undone before training. Not so
         # with a network of the user's, whose layers may be in use elsewhere.
         self.run(shard, int(spec.dense))
+
+    def _traced(self, shard):
+        function = tf.function(
+            self._run,
+            jit_compile=self._network.jit_compile,
+            autograph=False,
+            input_signature=[
+                *(tf.TensorSpec(array.shape, self.dtype) for array in shard),
+                tf.TensorSpec((), tf.int32),
+            ],
+        )
+        # To be called directly: looking it up takes as long as 20 steps.
+        return function.get_concrete_function()
 
     def empty_shard(self):
         shape = (self.n_steps, self.batch_size)

@@ -91,8 +91,7 @@ class Joined:
         self._positions = [position[id(variable)] for variable in self._model.trainable_variables]
         self._sizes = [math.prod(shape) for shape in self._shapes]
         self._orders: list[Literal["C", "F"]] = [
-            "F" if by_columns and len(shape) == 2 and is_narrow(shape) else "C"
-            for shape in self._shapes
+            "F" if by_columns and is_narrow(shape) else "C" for shape in self._shapes
         ]
         dtype = network.variables[0].dtype
         self.variables = [keras.Variable(np.zeros(sum(self._sizes), dtype), dtype=dtype)]
