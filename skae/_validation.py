@@ -44,10 +44,10 @@ def check_overflow(spec, weights, rows):
     if not all(finite):
         low, high = rows.extremes
         raise ValueError(
-            "The reconstruction of X overflows: activations that are exponential suit numbers of "
-            f"a size of about one. Got values from {low:.6g} to {high:.6g}. Scale X, by its "
-            "largest value for example, or use another activation (output_activation='linear', "
-            "where loss='poisson' chose the exponential) or a smaller learning_rate."
+            "The reconstruction of X overflows: exponential activations suit numbers of about one. "
+            f"Got values from {low:.6g} to {high:.6g}. Scale X, by its largest value for example, "
+            "use a smaller learning_rate, or use another activation: "
+            "output_activation='softplus', where loss='poisson' chose 'exponential'."
         )
 
 
