@@ -200,8 +200,11 @@ def test_variables_in_one_are_trained_as_they_are_apart(
     digits, optimizer, hidden_layer_sizes, monkeypatch
 ):
     """Whatever stands in one variable, by rows or by columns, each weight takes the steps that it
-    takes in its array."""
+    takes in its array, however the gradients are put together."""
     from skae._keras import training, variables
+
+    if hidden_layer_sizes:  # of many weights, that is
+        monkeypatch.setattr(variables, "CONCATENATED_BYTES", 0)
 
     def fit():
         monkeypatch.setattr(training, "_programs", collections.OrderedDict())

@@ -5,6 +5,7 @@ all of them it is compiled once, which takes a third off the time of compiling a
 """
 
 import dataclasses
+import itertools
 import math
 from typing import Literal
 
@@ -20,9 +21,11 @@ from skae._spec import NetworkSpec
 _NAMES = "Adadelta Adagrad Adam AdamW Adamax Ftrl Lion Nadam RMSprop SGD"
 ELEMENTWISE = {getattr(keras.optimizers, name) for name in _NAMES.split()}
 
-
 # Numbers of components up to a multiple of this can share a program.
 COMPONENTS = 16
+# XLA divides the concatenation of more than twice this between cores (it counts what is read and
+# what is written), and then its code for it is slow; see `_split`.
+CONCATENATED_BYTES = 2**18
 
 
 def trained_variables(
@@ -112,7 +115,9 @@ class Joined:
         ]
 
     def forward(self, inputs):
-        parts = tf.split(self.variables[0].value, self._sizes)
+        joined = self.variables[0].value
+        large = joined.shape[0] * joined.dtype.size > CONCATENATED_BYTES
+        parts = (_split if large else tf.split)(joined, self._sizes)
         outputs, _, losses = self._model.stateless_call(
             [self._shaped(parts[i], i) for i in self._positions],
             [],
@@ -127,3 +132,28 @@ class Joined:
         if self._orders[i] == "F":
             return tf.transpose(tf.reshape(part, shape[::-1]))
         return tf.reshape(part, shape)
+
+
+def _split(joined, sizes):
+    """tf.split, with a gradient that is written part by part into one array.
+
+    The gradient of tf.split is a concatenation. In one that is divided between cores, XLA reads
+    every part as far as the longest goes, behind a mask: where that leaves the memory of the
+    process, a step takes 2 to 5 times as long.
+    """
+    ends = list(itertools.accumulate(sizes))
+
+    @tf.custom_gradient
+    def split(joined):
+        def gradient(*parts):
+            # Not from zeros: of those XLA would make a concatenation again.
+            whole = joined
+            for part, size, end in zip(parts, sizes, ends, strict=True):
+                whole = tf.raw_ops.TensorStridedSliceUpdate(
+                    input=whole, begin=[end - size], end=[end], strides=[1], value=part
+                )
+            return whole
+
+        return tf.split(joined, sizes), gradient
+
+    return split(joined)
