@@ -109,8 +109,11 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         Function from the description of a network, of which `n_features`, `n_components` and
         `dtype` are of use, to two Keras models, (encoder, decoder), of any layers, pretrained
         ones included. Training starts from the weights that they come with, so give a seed to
-        random initializers. The function is pickled by reference, as functions are. To transform
-        and to decode takes Keras here too. See the examples below.
+        random initializers. Models that are not made anew at each call are trained themselves, and
+        to transform assigns to them. What a layer computes of a whole batch, as BatchNormalization
+        does, is of a batch that may be filled up with copies of its rows. The function is pickled
+        by reference, as functions are. To transform and to decode takes Keras here too. See the
+        examples below.
 
     loss : str or dict, default="mse"
         What training minimises: "mse", "mae", "huber", "binary_crossentropy" for data in [0, 1],
@@ -344,7 +347,9 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
             Not used, present here for API consistency by convention.
 
         sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the rows in the loss, and in the PCA that training starts from.
+            Weights of the rows in the loss, and in the PCA that training starts from. A row of
+            weight 2 counts as two. Where those above zero have a mean below 1, they can't be meant
+            as counts, and are scaled to a mean of 1.
 
         X_val : {array-like, sparse matrix} of shape (n_val_samples, n_features), default=None
             Rows whose loss is recorded in `validation_loss_curve_`; with ``early_stopping=True``
@@ -567,6 +572,11 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
                 raise ValueError(
                     "Sample weights must not all be zero: no row would be left to train on."
                 )
+            # Weights count as copies of rows, and those of less than one on average can't be meant
+            # so: they are shares.
+            mean = sample_weight[sample_weight != 0].mean(dtype=np.float64)
+            if mean < 1:
+                sample_weight = (sample_weight / mean).astype(X.dtype)
             rows = Rows(X, sample_weight)
         spec, settings = resolve(self, rows, self.network_ if warm else None)
         held = None if X_val is None else Rows(self._check_X_val(X_val, X.dtype))

@@ -51,7 +51,7 @@ class Settings(NamedTuple):
     loss: str | dict
     optimizer: str | dict
     learning_rate: str | float
-    init: str
+    init: str | list[np.ndarray]  # the weights of a custom network
     epochs: str | int
     batch_size: str | int
     early_stopping: bool
@@ -99,6 +99,8 @@ def fit(
     raised = plain_code and settings.init == "pca" and code in SLOPE_ABOVE_ZERO
     if raised and previous is None:
         spec = dataclasses.replace(spec, code_activation="linear")
+    if spec.network is not None and previous is None:
+        settings = settings._replace(init=_as_they_come(spec))
     with ThreadPoolExecutor(1) as thread:
         _compile_ahead(thread, spec, settings, rows, X_val)
         splits = [Split(rows, X_val)]
@@ -106,10 +108,10 @@ def fit(
             splits = _held_out(rows, settings, seed, 1 if not spec.dense else MAX_SPLITS) or splits
         if previous is not None:
             run = _run(spec, settings, splits[0], seed, previous=previous)
-            check_overflow(spec, run.weights, rows)
+            check_overflow(spec, settings, run.weights, rows)
             return Fitted(spec, run.weights, run.losses, run.checks[1:])
         fitted = _fit_fresh(spec, settings, rows, splits, seed)
-    check_overflow(fitted.spec, fitted.weights, rows)
+    check_overflow(fitted.spec, settings, fitted.weights, rows)
     if fitted.losses and plain_code and spec.code_activation == "linear":
         sample = rows.sample(ORDER_ROWS, seed)
         fitted = fitted._replace(weights=order_code(fitted.spec, fitted.weights, sample))
@@ -124,6 +126,8 @@ def fit(
 def _compile_ahead(thread, spec, settings, rows, X_val):
     """Have a thread compile a network that will be trained, beside the split and PCA, which take
     half as long. What fails there will fail again where it is needed."""
+    if spec.network is not None:
+        return  # the user's code may build on what one thread alone may use: a global seed
     validated = settings.early_stopping and (X_val is not None or len(rows) > 1)
     spec = _candidates(spec, settings, rows, validated=validated)[-1]
     if settings.epochs == "auto" and _pca_is_optimum(spec, settings):
@@ -137,6 +141,17 @@ def _compile_ahead(thread, spec, settings, rows, X_val):
     if settings.early_stopping and X_val is None:
         n_rows = max(1, n_rows - round(_fraction_held_out(settings, n_rows) * n_rows))
     beside(thread, compiled, spec, _recipe(spec, settings, n_rows), n_rows)
+
+
+def _as_they_come(spec):
+    """The weights of the network that the user's callable returns. Once for all runs of a fit: if
+    it returns the same models each time, the next run would start where the first has ended."""
+    load_framework()
+    from skae._keras import refuse_fork
+    from skae._keras.networks import build
+
+    refuse_fork()
+    return [variable.numpy().copy() for variable in build(spec).variables]
 
 
 def _recipe(spec, settings, n_rows, *, n_steps=None, watched=True):
@@ -345,10 +360,7 @@ def _start(spec, settings, rows, seed, *, all_rows=False):
     rng = np.random.default_rng([seed, 2])
     units = Units(np.zeros(spec.n_features), 1.0)
     if spec.network is not None:
-        # Only here: importing this module imports TensorFlow.
-        from skae._keras.networks import build
-
-        return [variable.numpy() for variable in build(spec).variables], units
+        return settings.init, units
     if settings.init != "pca":
         return glorot_start(spec, rng), units
     if rows.pca is None or (all_rows and len(rows) > START_ROWS):

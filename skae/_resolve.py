@@ -89,6 +89,14 @@ def _image_shape(estimator, n_features):
 
 def _check_variants(estimator):
     """Refuse what does not go together."""
+    try:
+        hash(estimator.network)
+    except TypeError as error:
+        raise ValueError(
+            "The callable given as 'network' must be hashable, to find what was compiled for it. "
+            f"Got {type(estimator.network).__name__} ({error}) instead. Give a function, or "
+            "if it is a dataclass, make it frozen."
+        ) from error
     if estimator.network is not None and estimator.kl_weight:
         raise ValueError(
             "kl_weight needs a network that skae builds, to give it a variance beside the mean. "

@@ -34,7 +34,8 @@ def one_thread() -> Iterator[None]:
     NumPy and SciPy have libraries of their own, whose idle threads spin for a tenth of a second:
     those of one slow down the next call of the other, and either slows down what TensorFlow trains
     or compiles. And sums come in an order that does not depend on the machine. Where the caller
-    has set a limit by threadpoolctl, theirs stays.
+    has set a limit by threadpoolctl, theirs stays. An OpenBLAS whose threads are OpenMP's has a
+    limit for each thread that calls it, and is left alone.
     """
     global _lift
     use = object()

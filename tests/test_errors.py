@@ -1,5 +1,6 @@
 """What bad input is told, and that it changes nothing."""
 
+import dataclasses
 import re
 import warnings
 
@@ -80,6 +81,28 @@ def test_bad_parameters_are_named_with_what_is_allowed(name):
     pattern = f"The '{name}' parameter of AutoencoderTransformer {'.*' * (message[0] == 'G')}"
     with pytest.raises(ValueError, match=pattern + message):
         AutoencoderTransformer(**{name: value}).fit(X)
+
+
+def test_a_network_that_can_be_no_key_is_refused():
+    @dataclasses.dataclass  # which may be equal to another, and so has no hash
+    class Network:
+        def __call__(self, spec):
+            raise AssertionError
+
+    with pytest.raises(ValueError, match=r"must be hashable.*Got Network .*make it frozen"):
+        AutoencoderTransformer(network=Network()).fit(X)
+
+
+@pytest.mark.parametrize("learning_rate", [1e30, 1e37])
+def test_the_last_step_must_not_diverge_unseen(learning_rate):
+    """One step is all there is, so no loss follows it."""
+    estimator = AutoencoderTransformer(
+        4, hidden_layer_sizes=(8,), output_activation="linear", epochs=1, batch_size=200,
+        early_stopping=False, learning_rate=learning_rate, random_state=0,
+    )  # fmt: skip
+    with pytest.raises(ValueError, match=r"X overflows: training diverged .* learning_rate=1e\+"):
+        estimator.fit(X)
+    assert not hasattr(estimator, "weights_")
 
 
 @pytest.mark.parametrize(

@@ -61,6 +61,16 @@ def test_principal_axes_are_those_of_a_singular_value_decomposition(
     assert (pca.axes[np.arange(4), np.abs(pca.axes).argmax(axis=1)] > 0).all()
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_as_many_axes_are_kept_as_the_rows_have_rank(dtype):
+    """However many rows there are, and however little varies along the last axes."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((50_000, 40)) / np.arange(1, 41) ** 1.5
+    assert len(principal_axes(Rows(X.astype(dtype)), 40, 0).axes) == 40
+    flat = of_rank(3, 50_000, 40).astype(dtype)
+    assert len(principal_axes(Rows(flat), 40, 0).axes) == 3
+
+
 @pytest.mark.parametrize("n_rows", [40, MAX_EXACT + 8])
 def test_wide_tables_are_reconstructed_as_by_pca(n_rows):
     X = of_rank(3, n_rows)

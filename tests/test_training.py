@@ -14,6 +14,7 @@ from sklearn.preprocessing import StandardScaler
 from skae import AutoencoderTransformer
 from skae._fitting import _clear_gain
 from skae._parameters import OPTIMIZERS
+from skae._rows import Rows
 
 
 @pytest.fixture(scope="module")
@@ -347,6 +348,27 @@ def test_weights_move_the_fit_to_the_heavy_rows(digits):
     plain = AutoencoderTransformer(4, **settings).fit(X)
     weighted = AutoencoderTransformer(4, **settings).fit(X, sample_weight=weights)
     assert error(weighted, X[:40]) < 0.9 * error(plain, X[:40])
+
+
+@pytest.mark.parametrize("share", [1e-3, 0.5])
+def test_weights_that_are_shares_are_no_small_counts(digits, share):
+    """They must not make rows count for less in what is known of them."""
+    X = digits[:400]
+    fit = AutoencoderTransformer(4, random_state=0).fit
+    for ours, theirs in zip(
+        fit(X, sample_weight=np.full(400, share)).weights_, fit(X).weights_, strict=True
+    ):
+        assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("values", [(0, 1), (0, 2), (-2, 2), (0, 1e300)])
+def test_rows_that_differ_are_not_held_out_as_copies(dtype, values):
+    """Of small integers most bits are zero, and all rows have to get hashes of their own."""
+    values = np.array(values).clip(None, np.finfo(dtype).max).astype(dtype)
+    X = np.random.default_rng(0).choice(values, size=(5_000, 64))
+    ((training, held),) = Rows(X).splits(0.1, 1, np.random.default_rng(0))
+    assert (len(training), len(held)) == (4_500, 500)
 
 
 def test_rows_of_weight_zero_are_not_there(digits):

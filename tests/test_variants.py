@@ -265,6 +265,43 @@ def test_training_starts_from_what_a_custom_network_is(digits):
         assert_allclose(half.numpy(), array, atol=1e-6)
 
 
+def test_a_custom_network_may_return_the_same_models_each_time(digits):
+    """Every run of a fit starts from them as they came, and not from where the last run ended."""
+    X = digits[0][:200]
+    ends = []
+    for same in (False, True):
+        halves = small_network(AutoencoderTransformer(8, network=small_network).fit(X)._spec())
+
+        def network(spec, halves=halves, same=same):
+            return halves if same else small_network(spec)
+
+        fitted = AutoencoderTransformer(8, network=network, epochs=3, random_state=0).fit(X)
+        ends.append((fitted.loss_curve_, *fitted.weights_))
+    for one, other in zip(*ends, strict=True):
+        assert_array_equal(one, other)
+
+
+def test_a_custom_network_sees_no_rows_but_those_of_X():
+    """Batches are filled up, and layers may look at the whole of one, or divide by a norm."""
+    X = np.random.default_rng(0).normal(5, 1, size=(50, 6)).astype(np.float32)
+
+    def normalised(spec):
+        inputs = keras.Input((spec.n_features,))
+        hidden = keras.layers.BatchNormalization(momentum=0.5)(inputs)
+        length = keras.ops.norm(inputs, axis=1, keepdims=True)
+        code = keras.layers.Dense(spec.n_components)(keras.ops.divide(hidden, length))
+        decoder = keras.Sequential(
+            [keras.Input((spec.n_components,)), keras.layers.Dense(spec.n_features)]
+        )
+        return keras.Model(inputs, code), decoder
+
+    settings = {"early_stopping": False, "batch_size": 300, "epochs": 20, "random_state": 0}
+    fitted = AutoencoderTransformer(2, network=normalised, **settings).fit(X)
+    moving_mean, moving_variance = fitted.weights_[2:4]
+    assert_allclose(moving_mean, X.mean(axis=0), atol=0.1)
+    assert_allclose(moving_variance, X.var(axis=0), rtol=0.2)
+
+
 def test_frozen_layers_of_a_custom_network_stay(digits):
     """What is pretrained and marked as not trainable is used as it is."""
 

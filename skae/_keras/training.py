@@ -140,6 +140,7 @@ class _Program:
         self.lock = threading.Lock()
         self.batch_size = batch_size
         self.dtype = spec.dtype
+        self.custom = spec.network is not None
         self._rate = None
         self._optimizer = self._make_optimizer(optimizer)
         # With hidden layers, other products take most of the time, and nothing is gained; and one
@@ -353,4 +354,9 @@ class _Feed:
         total = weights.sum(dtype=np.float64)
         shard.shares[i, :n] = weights / total
         shard.shares[i, n:] = 0
+        if self._program.custom:
+            # Layers of the user's may look at the whole batch, and nan times no share is nan.
+            again = np.arange(n, self._program.batch_size) % n
+            shard.X[i, n:] = X[again]
+            shard.clean[i, n:] = shard.clean[i, again]
         return total
