@@ -367,7 +367,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         # What happens to a copy, and is taken over at once when all has succeeded, can't be lost.
         fitted = copy.copy(self)
         fitted._fit(X, sample_weight, X_val)
-        self.__dict__.update(vars(fitted))
+        self.__dict__ = fitted.__dict__
         return self
 
     def transform(self, X):
@@ -467,6 +467,8 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         reconstructed = _inference.reconstruct(self._spec(), self.weights_, X)
         if sparse.issparse(X):
             X = X.toarray()
+        # r2_score would take the mean of X in float32, far from zero and of many rows too far off.
+        X = X.astype(np.float64, copy=False)
         return r2_score(
             X, reconstructed, sample_weight=sample_weight, multioutput="variance_weighted"
         )
@@ -591,7 +593,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         result = fit(spec, settings, rows, held, previous, self._seed())
         self.network_: dict = result.spec.to_dict()
         # Some of SciPy's come in Fortran order, and from a copy in the other the last bits differ.
-        self.weights_: list[np.ndarray] = [np.ascontiguousarray(a) for a in result.weights]
+        self.weights_: list[np.ndarray] = [np.asarray(a, order="C") for a in result.weights]
         earlier = (self.loss_curve_, self.validation_loss_curve_) if warm else ([], [])
         self.loss_curve_: list[float] = earlier[0] + result.losses
         self.validation_loss_curve_: list[float] = earlier[1] + result.validation_losses

@@ -46,16 +46,18 @@ def principal_axes(rows: Rows, n_components: int, seed: int) -> PrincipalAxes:
     """Weighted PCA of the rows."""
     mean = rows.mean()
     n_axes = min(n_components, len(rows), rows.n_features)
+    precision = np.dtype(np.float64)
     if rows.n_features <= MAX_EXACT:
-        variances, axes = _from_covariance(rows, mean, n_axes)
+        # In float64 as long as that costs nothing that one would notice.
+        if len(rows) * rows.n_features**2 >= 1e9:
+            precision = rows.dtype
+        variances, axes = _from_covariance(rows, mean, n_axes, precision)
     elif len(rows) <= MAX_EXACT and not issparse(rows.X):
         variances, axes = _from_gram(rows, mean, n_axes)
     else:
         variances, axes = _from_random_projections(rows, mean, n_axes, seed)
-    # Beyond the rank of the rows the axes are arbitrary, and differ where rounding does. Rounding
-    # alone made variances of 3 eps at most, of 40 to 200,000 rows of 10 to 1,100 features: unlike
-    # the tolerance that is usual for singular values, this one need not grow with either.
-    kept = variances > 50 * np.finfo(rows.dtype).eps * variances[:1].sum()
+    # Beyond the rank of the rows the axes are arbitrary, and differ where rounding does.
+    kept = variances > _from_rounding(rows, mean, variances, precision)
     variances, axes = variances[kept], axes[kept]
     # Fixed signs: the entry of largest magnitude is positive.
     largest = np.abs(axes).argmax(axis=1)
@@ -63,15 +65,25 @@ def principal_axes(rows: Rows, n_components: int, seed: int) -> PrincipalAxes:
     return PrincipalAxes(mean, axes, variances)
 
 
-def _from_covariance(rows, mean, n_axes):
+def _from_rounding(rows, mean, variances, precision):
+    """The largest variance that rounding alone can make, of the products and of the rows.
+
+    Products made up to 3 eps of the first variance, of 40 to 200,000 rows of 10 to 1,100 features:
+    unlike the usual tolerance for singular values, this one need not grow with either. Rows differ
+    from what was rounded by noise, whose variances are those of a random matrix of their shape.
+    """
+    first = variances[:1].sum()
+    noise = np.finfo(rows.dtype).eps * (1 + np.sqrt(rows.n_features / len(rows)))
+    return 50 * np.finfo(precision).eps * first + noise**2 * (np.square(mean).max() + first)
+
+
+def _from_covariance(rows, mean, n_axes, precision):
     n_features = rows.n_features
-    # In float64 as long as that costs nothing that one would notice.
-    dtype = np.float64 if len(rows) * n_features**2 < 1e9 else rows.dtype
     covariance, total = np.zeros((n_features, n_features)), 0.0
     for block, weights in rows.blocks():
         # In float64, whatever they are kept in: an offset may be far larger than what varies.
         centred = np.subtract(
-            block, mean, dtype=np.float64, out=np.empty(block.shape, dtype), casting="same_kind"
+            block, mean, dtype=np.float64, out=np.empty(block.shape, precision), casting="same_kind"
         )
         if weights is not None:
             centred *= np.sqrt(weights)[:, None]

@@ -66,6 +66,23 @@ def test_rectified_code_is_the_linear_one_raised(digits):
     assert_allclose(rectified.reconstruct(digits), linear.reconstruct(digits), atol=1e-4)
 
 
+def test_score_of_many_rows_far_from_zero():
+    """As many as NumPy can't sum in float32."""
+    X = (1000 + np.random.default_rng(0).normal(size=(1_000_000, 4))).astype(np.float32)
+    assert AutoencoderTransformer(1, random_state=0).fit(X[:5_000]).score(X) == pytest.approx(
+        0.25, abs=0.01
+    )
+
+
+def test_a_refit_without_names_forgets_names():
+    X = np.random.default_rng(0).normal(size=(50, 3))
+    estimator = AutoencoderTransformer(2, random_state=0).fit(pd.DataFrame(X, columns=list("abc")))
+    estimator.fit(np.hstack([X, X[:, :2]]))
+    assert not hasattr(estimator, "feature_names_in_")
+    decoded = estimator.set_output(transform="pandas").inverse_transform(np.zeros((1, 2)))
+    assert list(decoded.columns) == ["x0", "x1", "x2", "x3", "x4"]
+
+
 def test_score_is_r2(digits, fitted):
     weights = np.random.default_rng(0).uniform(size=len(digits))
     expected = r2_score(
@@ -135,9 +152,11 @@ def test_other_dtypes_become_float32():
 def test_float64_is_computed_in_float64(digits):
     """A float64 fit agrees with itself on reordered sums far beyond what float32 could."""
     X = digits[:100].astype(np.float64)
-    first = AutoencoderTransformer(4, random_state=0, epochs=50).fit(X).transform(X)
-    order = np.random.default_rng(0).permutation(100)
-    second = AutoencoderTransformer(4, random_state=0, epochs=50).fit(X[order]).transform(X)
+    # All rows in one batch: else the order decides what is in which.
+    estimator = AutoencoderTransformer(4, random_state=0, epochs=50, batch_size=100)
+    first = estimator.fit(X).transform(X)
+    assert estimator.n_iter_ == 50  # else it would be PCA that is compared
+    second = estimator.fit(X[np.random.default_rng(0).permutation(100)]).transform(X)
     assert_allclose(first, second, rtol=1e-9, atol=1e-11)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 from scipy import optimize, sparse
-from sklearn.datasets import load_digits
+from sklearn.datasets import load_digits, load_wine
 from sklearn.decomposition import PCA
 from threadpoolctl import ThreadpoolController
 
@@ -67,8 +67,21 @@ def test_as_many_axes_are_kept_as_the_rows_have_rank(dtype):
     rng = np.random.default_rng(0)
     X = rng.standard_normal((50_000, 40)) / np.arange(1, 41) ** 1.5
     assert len(principal_axes(Rows(X.astype(dtype)), 40, 0).axes) == 40
-    flat = of_rank(3, 50_000, 40).astype(dtype)
-    assert len(principal_axes(Rows(flat), 40, 0).axes) == 3
+    for shape in ((50_000, 40), (1_200_000, 30), (40, 1_100), (10, 3_000), (MAX_EXACT + 8, WIDE)):
+        flat = of_rank(3, *shape).astype(dtype)
+        assert len(principal_axes(Rows(flat), 10, 0).axes) == 3
+        assert len(principal_axes(Rows(1000 + flat), 10, 0).axes) == 3
+
+
+def test_raw_tables_in_float32_are_reconstructed_as_by_pca():
+    """Most of the variance is in one feature, and the rest is no rounding."""
+    X = load_wine().data.astype(np.float32)
+    fitted = AutoencoderTransformer(10, random_state=0).fit(X)
+    pca = PCA(10).fit(X.astype(np.float64))
+    theirs = np.square(pca.inverse_transform(pca.transform(X)) - X).mean()
+    assert np.square(fitted.reconstruct(X) - X).mean() < 1.02 * theirs
+    codes = fitted.transform(X)
+    assert_allclose(codes.std(axis=0), np.sqrt(pca.explained_variance_), rtol=0.01)
 
 
 @pytest.mark.parametrize("n_rows", [40, MAX_EXACT + 8])

@@ -329,6 +329,30 @@ def regularised_network(spec, rate=0.5):
     return keras.Model(inputs, outputs), decoder
 
 
+class Scaled(keras.layers.Layer):
+    """A layer whose only weight is a number."""
+
+    def build(self, shape):
+        self.scale = self.add_weight(shape=(), initializer="ones")
+
+    def call(self, inputs):
+        return self.scale * inputs
+
+
+def test_custom_layers_may_have_a_number_as_weight(digits):
+    X = digits[0][:200]
+
+    def network(spec):
+        encoder, decoder = small_network(spec)
+        inputs = keras.Input((spec.n_features,))
+        return keras.Model(inputs, Scaled()(encoder(inputs))), decoder
+
+    fitted = AutoencoderTransformer(4, network=network, epochs=2, random_state=0).fit(X)
+    scale = next(array for array in fitted.weights_ if array.shape == ())
+    assert scale != 1
+    assert_allclose(fitted.to_keras()[0](X), fitted.transform(X), rtol=1e-5, atol=1e-6)
+
+
 def test_custom_layers_with_a_state(digits):
     """Seeds of layers are kept to the last bit, and moving averages move."""
     X = digits[0][:200]
