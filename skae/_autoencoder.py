@@ -567,19 +567,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         if shows and not np.isfinite(rows.extremes).all():
             self._check_X(given)
         if sample_weight is not None:
-            sample_weight = _check_sample_weight(
-                sample_weight, X, dtype=X.dtype, ensure_non_negative=True
-            )
-            if not sample_weight.any():
-                raise ValueError(
-                    "Sample weights must not all be zero: no row would be left to train on."
-                )
-            # Weights count as copies of rows, and those of less than one on average can't be meant
-            # so: they are shares.
-            mean = sample_weight[sample_weight != 0].mean(dtype=np.float64)
-            if mean < 1:
-                sample_weight = (sample_weight / mean).astype(X.dtype)
-            rows = Rows(X, sample_weight)
+            rows = Rows(X, _counts(sample_weight, X))
         spec, settings = resolve(self, rows, self.network_ if warm else None)
         held = None if X_val is None else Rows(self._check_X_val(X_val, X.dtype))
         for name, checked in (("X", rows), ("X_val", held)):
@@ -650,3 +638,13 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
                 stacklevel=2,
             )
         super().__setstate__(state)
+
+
+def _counts(sample_weight, X):
+    """Weights as numbers of copies: those of less than one on average can't be meant so, but are
+    shares."""
+    weights = _check_sample_weight(sample_weight, X, dtype=X.dtype, ensure_non_negative=True)
+    if not weights.any():
+        raise ValueError("Sample weights must not all be zero: no row would be left to train on.")
+    mean = weights[weights != 0].mean(dtype=np.float64)
+    return weights if mean >= 1 else (weights / mean).astype(X.dtype)

@@ -51,7 +51,7 @@ class Settings(NamedTuple):
     loss: str | dict
     optimizer: str | dict
     learning_rate: str | float
-    init: str | list[np.ndarray]  # the weights of a custom network
+    init: str | list[np.ndarray]  # or the weights that a custom network comes with
     epochs: str | int
     batch_size: str | int
     early_stopping: bool
