@@ -10,8 +10,6 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
-from sklearn.linear_model import LogisticRegression
-from sklearn.neighbors import NearestNeighbors
 
 from skae import AutoencoderTransformer
 
@@ -157,50 +155,6 @@ def test_sample_weight_counts_where_rows_are_drawn(digits, parameters):
     ones = train[y == 1]
     unweighted = error(clone(estimator).fit(train), ones)
     assert error(clone(estimator).fit(train, sample_weight=weights), ones) < 0.8 * unweighted
-
-
-def test_large_kl_weight_presses_the_code_together(digits):
-    """The means go to 0; with a small weight they do not, and codes as they are sampled are close
-    to standard normal either way."""
-    train, test, *_ = digits
-    pressed = AutoencoderTransformer(4, kl_weight=50.0, random_state=0).fit(train)
-    free = AutoencoderTransformer(4, kl_weight=0.05, random_state=0).fit(train)
-    assert np.abs(pressed.transform(test)).max() < 0.5
-    assert free.transform(test).std() > 0.7
-    for estimator in (pressed, free):
-        *_, kernel, bias = estimator.weights_
-        mean = estimator.transform(test)
-        variance = np.exp(test @ kernel + bias)
-        total = mean.var(axis=0) + variance.mean(axis=0)
-        assert_allclose(mean.mean(axis=0), 0, atol=0.3)
-        assert_allclose(total, 1, atol=0.35)
-
-
-def test_variational_start_is_probabilistic_pca():
-    """Where it is linear that is the optimum (Lucas et al., 2019): training can't improve on it."""
-    rng = np.random.default_rng(0)
-    X = rng.normal(size=(3000, 3)) @ (3 * rng.normal(size=(3, 10))) + rng.normal(size=(3000, 10))
-    settings = {"kl_weight": 1.0, "output_activation": "linear", "random_state": 0}
-    start = AutoencoderTransformer(2, epochs=1, learning_rate=1e-12, **settings).fit(X)
-    trained = AutoencoderTransformer(2, **settings).fit(X)
-    first, best = start.validation_loss_curve_[0], min(trained.validation_loss_curve_)
-    assert best > 0.97 * first
-
-
-def test_samples_lie_near_the_data_and_cover_all_classes(digits):
-    train, _, y, _ = digits
-    estimator = AutoencoderTransformer(
-        8, hidden_layer_sizes=(128,), kl_weight=0.2, epochs=150, random_state=0
-    ).fit(train)
-    samples = estimator.sample(1000, random_state=0)
-    assert_array_equal(samples, estimator.sample(1000, random_state=0))
-    assert samples.shape == (1000, 64)
-    nearest = NearestNeighbors(n_neighbors=1).fit(train)
-    noise = np.random.default_rng(0).permuted(train, axis=0)
-    distances = [np.median(nearest.kneighbors(rows)[0]) for rows in (samples, noise[:1000])]
-    assert distances[0] < 0.7 * distances[1]
-    classifier = LogisticRegression(max_iter=1000).fit(train, y)
-    assert np.bincount(classifier.predict(samples), minlength=10).min() >= 20
 
 
 def test_convolution_beats_the_dense_network_on_shifted_digits(digits):
@@ -379,17 +333,6 @@ def test_warm_start_keeps_a_callable_that_is_no_function(digits):
     assert estimator.fit(digits[0][:100]).fit(digits[0][:100]).n_iter_ == 4
 
 
-def test_warm_start_with_other_weights_of_the_penalties(digits):
-    """They are no part of the network's shape; whether there is a variance is."""
-    X = digits[0][:100]
-    estimator = AutoencoderTransformer(
-        4, kl_weight=0.1, sparsity=1e-3, epochs=2, warm_start=True, random_state=0
-    ).fit(X)
-    assert estimator.set_params(kl_weight=1.0, sparsity=0).fit(X).network_["kl_weight"] == 1.0
-    with pytest.raises(ValueError, match="kl_weight"):
-        estimator.set_params(kl_weight=0).fit(X)
-
-
 def test_losses_with_their_output_activation(digits):
     train = digits[0][:200]
     for loss, X, output in (
@@ -431,17 +374,6 @@ def test_errors(digits, parameters, message):
     with pytest.raises(ValueError, match=message):
         estimator.fit(digits[0][:50])
     assert not hasattr(estimator, "weights_")
-
-
-def test_sample_says_what_it_needs():
-    with pytest.raises(AttributeError) as raised:
-        AutoencoderTransformer().sample(3)
-    assert "Set kl_weight=1.0" in str(raised.value.__cause__)
-    estimator = AutoencoderTransformer(1, kl_weight=1.0, epochs=1).fit(np.eye(4))
-    with pytest.raises(
-        ValueError, match=r"n_samples must be an int in the range \[1, inf\). Got 0"
-    ):
-        estimator.sample(0)
 
 
 class Failing(keras.layers.Layer):
