@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from skae import _inference
 from skae._fitting import fit
 from skae._framework import load_framework
-from skae._parameters import CONSTRAINTS, check_range, warn_of_scales
+from skae._parameters import CONSTRAINTS, check_range, check_squares, warn_of_scales
 from skae._resolve import resolve
 from skae._rows import Rows
 from skae._scikit_learn import _check_sample_weight, _fit_context, in_container
@@ -572,6 +572,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         held = None if X_val is None else Rows(self._check_X_val(X_val, X.dtype))
         for name, checked in (("X", rows), ("X_val", held)):
             if checked is not None:
+                check_squares(checked, name)
                 check_range(self.loss, checked, name)
         warn_of_scales(rows)
         previous = self.weights_ if warm else None

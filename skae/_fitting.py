@@ -31,6 +31,8 @@ ENOUGH_TO_TELL = 100
 MAX_SPLITS = 5  # one where a training run takes long: for convolutions and custom networks
 # More rows than this say nothing new, and are missed in training.
 MAX_HELD_OUT = 2_000
+# Where no value is larger, a sigmoid is an exponential, and its gradients overflow in the end.
+LEAST_FOR_SIGMOID = 1e-6
 # With at least this many rows, those held out are too few to be worth training again.
 REFIT_BELOW = 10_000
 # Rows of which statistics are taken, where those of all would be no better.
@@ -285,7 +287,7 @@ def _candidates(spec, settings, rows, *, validated):
         return [dataclasses.replace(spec, output_activation=output)]
     linear = dataclasses.replace(spec, output_activation="linear")
     sigmoid = dataclasses.replace(spec, output_activation="sigmoid")
-    if not rows.within(0, 1):
+    if not rows.within(0, 1) or rows.extremes[1] < LEAST_FOR_SIGMOID:
         return [linear]
     from_pca = settings.init == "pca" and spec.network is None
     # PCA costs nothing to compare with, once the other is trained.

@@ -30,6 +30,8 @@ OPTIMIZERS = {
 # Ratios of scales within a table from which on a fit cannot go well.
 SWAMPING = 1e5  # of a column's standard deviation to the median
 FAR_FROM_ZERO = 1e4  # of a mean to the largest standard deviation, in float32
+# The largest magnitude: as many squares of it as any data has entries can be summed in float64.
+LARGEST = 1e150
 
 CONSTRAINTS = {
     "n_components": [Interval(Integral, 1, None, closed="left")],
@@ -106,6 +108,17 @@ def check_range(loss: str | dict, X: Rows, name: str = "X") -> None:
             f"loss={loss!r} needs {name} in the range [{low:g}, {high:g}]. Got values from "
             f"{X.extremes[0]:.6g} to {X.extremes[1]:.6g} instead. Scale {name}, with "
             "sklearn.preprocessing.MinMaxScaler for example, or use loss='mse'."
+        )
+
+
+def check_squares(X: Rows, name: str = "X") -> None:
+    """Refuse numbers whose squares float64 can't sum: PCA and the loss are made of them."""
+    largest = float(np.abs(X.extremes).max())
+    if largest > LARGEST:
+        raise ValueError(
+            f"{name} has values as large as {largest:.3g}, and the sum of their squares would "
+            f"overflow. Their magnitude must be at most {LARGEST:g}. Scale {name}, with "
+            "sklearn.preprocessing.MaxAbsScaler for example."
         )
 
 

@@ -48,8 +48,8 @@ def principal_axes(rows: Rows, n_components: int, seed: int) -> PrincipalAxes:
     n_axes = min(n_components, len(rows), rows.n_features)
     precision = np.dtype(np.float64)
     if rows.n_features <= MAX_EXACT:
-        # In float64 as long as that costs nothing that one would notice.
-        if len(rows) * rows.n_features**2 >= 1e9:
+        # In float64 as long as that costs nothing that one would notice, and where squares need it.
+        if len(rows) * rows.n_features**2 >= 1e9 and _squares_fit(rows):
             precision = rows.dtype
         variances, axes = _from_covariance(rows, mean, n_axes, precision)
     elif len(rows) <= MAX_EXACT and not issparse(rows.X):
@@ -63,6 +63,14 @@ def principal_axes(rows: Rows, n_components: int, seed: int) -> PrincipalAxes:
     largest = np.abs(axes).argmax(axis=1)
     axes = axes * np.sign(axes[np.arange(len(axes)), largest])[:, None]
     return PrincipalAxes(mean, axes, variances)
+
+
+def _squares_fit(rows):
+    """Whether the dtype of the rows holds sums of their squares, and what is small beside them."""
+    largest = float(np.abs(rows.extremes).max())
+    limits = np.finfo(rows.dtype)
+    tiny, eps, most = map(float, (limits.tiny, limits.eps, limits.max))
+    return tiny / eps**2 < largest**2 < most / (4 * len(rows))
 
 
 def _from_rounding(rows, mean, variances, precision):

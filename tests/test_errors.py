@@ -285,6 +285,16 @@ def test_other_scales_do_not_warn(data):
         warn_of_scales(Rows(data))
 
 
+@pytest.mark.parametrize("kind", [np.asarray, sparse.csr_array])
+def test_numbers_whose_squares_overflow_are_refused(kind):
+    """Before SciPy gets to say that an array is not finite."""
+    data = kind(NORMAL * 1e200)
+    with pytest.raises(ValueError, match=r"X has values as large as 3.*e\+200, .*MaxAbsScaler"):
+        AutoencoderTransformer(2).fit(data)
+    with pytest.raises(ValueError, match="X_val has values as large as"):
+        AutoencoderTransformer(2).fit(NORMAL, X_val=-data)
+
+
 def test_fit_does_not_warn_of_digits_iris_or_constant_columns():
     with warnings.catch_warnings():
         warnings.simplefilter("error")

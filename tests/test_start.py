@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 from scipy import optimize, sparse
-from sklearn.datasets import load_digits, load_wine
+from sklearn.datasets import load_digits, load_iris, load_wine
 from sklearn.decomposition import PCA
 from threadpoolctl import ThreadpoolController
 
@@ -82,6 +82,23 @@ def test_raw_tables_in_float32_are_reconstructed_as_by_pca():
     assert np.square(fitted.reconstruct(X) - X).mean() < 1.02 * theirs
     codes = fitted.transform(X)
     assert_allclose(codes.std(axis=0), np.sqrt(pca.explained_variance_), rtol=0.01)
+
+
+@pytest.mark.parametrize("scale", [1e-25, 1.0, 1e20, 1e30])
+def test_rows_whose_squares_float32_does_not_hold_are_reconstructed_as_by_pca(scale):
+    """So many that their covariance would be made in float32 if it could."""
+    X = np.random.default_rng(0).standard_normal((25_000, 200)) / np.arange(1, 201)
+    assert X.size * 200 >= 1e9
+    pca = PCA(4).fit(X)
+    theirs = 1 - np.square(pca.inverse_transform(pca.transform(X)) - X).sum() / np.square(X).sum()
+    fitted = AutoencoderTransformer(4, random_state=0).fit((scale * X).astype(np.float32))
+    assert fitted.score((scale * X).astype(np.float32)) == pytest.approx(theirs, abs=1e-4)
+
+
+def test_a_sigmoid_is_not_tried_on_numbers_near_nothing():
+    """Its gradients overflowed in float32."""
+    X = (1e-30 * load_iris().data).astype(np.float32)
+    assert AutoencoderTransformer(2, random_state=0).fit(X).score(X) > 0.97
 
 
 @pytest.mark.parametrize("n_rows", [40, MAX_EXACT + 8])
