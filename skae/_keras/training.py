@@ -83,29 +83,55 @@ def train(
 
 def row_losses(loss: str, X: np.ndarray, reconstruction: np.ndarray) -> np.ndarray:
     """Loss of each row, as Keras computes it."""
-    return np.asarray(_loss(loss)(X, reconstruction))
+    return np.asarray(_loss(loss, X.shape[1])(X, reconstruction))
 
 
-def row_objectives(loss: str, *arguments: Any) -> np.ndarray:
+def row_objectives(loss: str, spec: NetworkSpec, *arguments: Any) -> np.ndarray:
     """The same with the losses that the code has of its own; see `inference.objective`."""
-    return objective(_loss(loss), *arguments)
+    return objective(_loss(loss, spec.n_features), spec, *arguments)
 
 
-def _loss(identifier):
-    loss = _made_by_keras("loss", "losses", json.loads(identifier))
+@functools.lru_cache
+def _loss(identifier, n_features):
+    loss = _made_by_keras("loss", "losses", identifier)
+    if not isinstance(loss, keras.losses.Loss):
+        return loss  # one of the names that skae knows
+    _check_loss(loss, identifier, n_features)
     # Not the object itself, which computes in the precision of `floatx`, whatever the rows have.
-    return loss.call if isinstance(loss, keras.losses.Loss) else loss
+    return loss.call
+
+
+def _check_loss(loss, identifier, n_features):
+    """Refuse a loss that is no number for each row: Keras has some of whole batches, of labels."""
+    rows = np.ones((2, n_features), np.float32)
+    shape = None
+    try:
+        shape = tuple(loss.call(rows, rows).shape)
+        found = f"Of 2 rows it makes an array of shape {shape}."
+    except Exception as error:  # whatever a loss may raise
+        found = f"Keras says: {_first_lines(error)}"
+    if shape != (2,):
+        raise ValueError(
+            "The 'loss' parameter must be a loss that compares rows of numbers and has a value "
+            f"for each. Got {json.loads(identifier)!r} instead. {found} Use loss='mse', or "
+            "{'class_name': 'Huber', 'config': {}} for example."
+        )
 
 
 def _made_by_keras(kind, module, identifier):
     try:
-        return getattr(keras, module).get(identifier)
-    except (TypeError, ValueError) as error:
-        reason = " ".join(str(error).split("\n\n")[0].split())
+        # Loaded here, since Keras takes configurations apart.
+        return getattr(keras, module).get(json.loads(identifier))
+    except (KeyError, TypeError, ValueError) as error:
         raise ValueError(
             f"The {kind!r} parameter must be a name or a configuration of which Keras can make an "
-            f"object of keras.{module}. Got {identifier!r} instead. Keras says: {reason}"
+            f"object of keras.{module}. Got {json.loads(identifier)!r} instead. Keras says: "
+            f"{_first_lines(error)}"
         ) from error
+
+
+def _first_lines(error):
+    return " ".join(str(error).split("\n\n")[0].split())
 
 
 def _padded(batch_size, n_rows):
@@ -130,7 +156,7 @@ def _program(*key):
 
 
 def _optimizer(identifier):
-    return _made_by_keras("optimizer", "optimizers", json.loads(identifier))
+    return _made_by_keras("optimizer", "optimizers", identifier)
 
 
 class _Program:
@@ -151,7 +177,7 @@ class _Program:
         self._widths = (spec.n_features, spec.n_features * corrupted, self._network.n_draws)
         batch_bytes = batch_size * sum(self._widths) * np.dtype(spec.dtype).itemsize
         self.n_steps = int(np.clip(SHARD_BYTES // batch_bytes, 1, SHARD_STEPS))
-        self._loss = _loss(loss)
+        self._loss = _loss(loss, spec.n_features)
         self._trained = trained_variables(self._network, self._optimizer, narrow)
         self._optimizer.build(self._trained.variables)
         self._optimizer_start = [tf.constant(v.numpy()) for v in self._optimizer.variables]
