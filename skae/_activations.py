@@ -49,6 +49,12 @@ def _mish(x):
     return x * np.tanh(np.logaddexp(x, 0))
 
 
+def _squareplus(x):
+    # Not Keras' (x + root) / 2, which leaves nothing of a large negative x.
+    root = np.sqrt(np.square(x) + 4)
+    return np.where(x > 0, (x + root) / 2, 2 / (root + np.abs(x)))
+
+
 def _softsign(x):
     return x / (1 + np.abs(x))
 
@@ -84,8 +90,11 @@ ACTIVATIONS = {
     "silu": _silu,
     "softplus": _softplus,
     "softsign": _softsign,
+    "squareplus": _squareplus,
     "tanh": lambda x: np.tanh(x, out=x),
 }
 
+# Activations that only pass on a positive factor of their argument.
+HOMOGENEOUS = {"leaky_relu", "linear", "relu"}
 # Activations that are linear above zero, and how steep.
 SLOPE_ABOVE_ZERO = {"elu": 1.0, "leaky_relu": 1.0, "relu": 1.0, "selu": SELU_SCALE}

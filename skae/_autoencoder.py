@@ -25,7 +25,8 @@ from skae._version import __version__
 
 def _samples(estimator):
     """Whether an estimator generates rows."""
-    if estimator.kl_weight > 0:
+    fitted = getattr(estimator, "network_", {})
+    if fitted.get("kl_weight", estimator.kl_weight) > 0:
         return True
     raise AttributeError(
         "sample needs a variational code, whose distribution is known. Got kl_weight="

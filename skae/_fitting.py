@@ -11,15 +11,17 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from skae._activations import SLOPE_ABOVE_ZERO
+from skae._baselines import constant_losses, warn_if_beaten, warn_of_dead_units
 from skae._decoder import DECODED_ROWS, fit_decoder
 from skae._framework import load_framework
 from skae._losses import describe
+from skae._parameters import moments
 from skae._rows import Rows
 from skae._schedule import budget, optimizer_config, patience, schedule, starts_near
-from skae._spec import NetworkSpec
+from skae._spec import NetworkSpec, Penalties
 from skae._start import glorot_start, pca_start, principal_axes
 from skae._threads import one_thread
-from skae._units import Units, order_code, rectify
+from skae._units import clipped, in_units, may_centre, order_code, rectify, units_for
 from skae._validation import Monitor, Run, all_losses, check_overflow, mean_loss
 
 # Training steps after which the two candidates for output_activation="auto" are compared.
@@ -39,6 +41,8 @@ REFIT_BELOW = 10_000
 START_ROWS = 10_000
 # The same for the order of the components.
 ORDER_ROWS = 2_500
+# The least noise of a variational code's rows, as a fraction of the mean variance of a column.
+LEAST_NOISE = 1e-3
 # Training has to reduce the validation loss of PCA by this fraction to be kept, and by this many
 # standard errors of the reduction: less is noise. They are many since the weights compared are the
 # best of many checks. On 13 small tables with six splits each, 2, 3 and 4 of them ended more
@@ -62,10 +66,11 @@ class Settings(NamedTuple):
     tol: float
     verbose: int
     noise: Callable | None  # as `_noise.corruption` makes it
+    penalties: Penalties = Penalties()  # in the unit of the loss
 
     @property
     def squared_error(self):
-        return self.loss in ("mse", "mean_squared_error")
+        return describe(self.loss).power == 2
 
 
 class Split(NamedTuple):
@@ -80,8 +85,11 @@ class Fitted(NamedTuple):
 
     spec: NetworkSpec
     weights: list[np.ndarray]
-    losses: list[float]  # of each epoch
+    losses: list[float]  # of each epoch behind the weights
     validation_losses: list[float]  # of each check
+    # What the rows held out say: whether training helped, and whether it is better than PCA.
+    gained: bool = True
+    beats_pca: bool = False
 
 
 def fit(
@@ -105,24 +113,72 @@ def fit(
         settings = settings._replace(init=_as_they_come(spec))
     with ThreadPoolExecutor(1) as thread:
         _compile_ahead(thread, spec, settings, rows, X_val)
+        settings = settings._replace(penalties=_penalties(spec, settings, rows, seed))
         splits = [Split(rows, X_val)]
         if settings.early_stopping and X_val is None:
             splits = _held_out(rows, settings, seed, 1 if not spec.dense else MAX_SPLITS) or splits
-        if previous is not None:
-            run = _run(spec, settings, splits[0], seed, previous=previous)
-            check_overflow(spec, settings, run.weights, rows)
-            return Fitted(spec, run.weights, run.losses, run.checks[1:])
-        fitted = _fit_fresh(spec, settings, rows, splits, seed)
+        if previous is None:
+            fitted = _fit_fresh(spec, settings, rows, splits, seed)
+        else:
+            fitted = _as_run(spec, _run(spec, settings, splits[0], seed, previous=previous))
     check_overflow(fitted.spec, settings, fitted.weights, rows)
-    if fitted.losses and plain_code and spec.code_activation == "linear":
+    _warn(fitted, settings, rows, seed)
+    if fitted.losses and plain_code and fitted.spec.code_activation == "linear":
         sample = rows.sample(ORDER_ROWS, seed)
-        fitted = fitted._replace(weights=order_code(fitted.spec, fitted.weights, sample))
-    if not raised:
+        fitted = fitted._replace(weights=order_code(fitted.spec, fitted.weights, rows, sample))
+    if not raised or previous is not None:
         return fitted
     return fitted._replace(
         spec=dataclasses.replace(fitted.spec, code_activation=code),
         weights=rectify(fitted.spec, fitted.weights, rows, code),
     )
+
+
+def _as_run(spec, run, gained=True):
+    """What a run leaves, with the losses of the epochs that led to the weights it kept."""
+    n_epochs = None if run.kept is None else run.kept * run.check_every
+    return Fitted(spec, run.weights, run.losses[:n_epochs], run.checks[1:], gained)
+
+
+@one_thread()
+def _warn(fitted, settings, rows, seed):
+    """Say what the fitted network does not do."""
+    spec = fitted.spec
+    if _pca_is_optimum(spec, settings) and not fitted.losses:
+        return
+    compared = settings.init == "pca" and not spec.penalised and spec.network is None
+    pca = _pca(rows, spec, seed) if compared and not fitted.beats_pca else None
+    beaten = warn_if_beaten(fitted, settings, rows, pca, seed)
+    if not (beaten or fitted.gained):
+        warnings.warn(
+            "Training did not reduce the validation loss, so the weights it started from are "
+            "kept. Use init='pca', a smaller learning_rate or more epochs, or scale X.",
+            ConvergenceWarning,
+            stacklevel=2,
+        )
+    if spec.kl_weight:
+        warn_of_dead_units(spec, fitted.weights, rows, seed)
+
+
+@one_thread()
+def _penalties(spec, settings, rows, seed):
+    """Weights of the code's losses beside the loss of a row.
+
+    The divergence is weighed so that with `kl_weight` 1 the sum is an evidence lower bound: of
+    cross-entropy and Poisson's loss as they are, of squared and absolute error with the noise that
+    PCA leaves (Tipping & Bishop, 1999; the idea of fitting it is that of Rybkin et al., "Simple
+    and effective VAE training with calibrated decoders", ICML 2021).
+    """
+    price = 1.0
+    loss = describe(settings.loss)
+    if spec.kl_weight and loss.shifts:
+        sample = rows.sample(START_ROWS, seed)
+        total = np.square(moments(sample)[1]).sum()
+        kept = _pca(rows, spec, seed).variances
+        left = (total - kept.sum()) / max(spec.n_features - len(kept), 1)
+        variance = max(left, LEAST_NOISE * total / spec.n_features) or 1.0
+        price = 2 * variance if loss.power == 2 else np.sqrt(variance / 2)
+    return Penalties(spec.sparsity, spec.kl_weight * float(price) / spec.n_features)
 
 
 def _compile_ahead(thread, spec, settings, rows, X_val):
@@ -139,7 +195,7 @@ def _compile_ahead(thread, spec, settings, rows, X_val):
     from skae._keras.training import compiled
 
     refuse_fork()
-    n_rows = len(rows)
+    spec, n_rows = in_units(spec), len(rows)
     if settings.early_stopping and X_val is None:
         n_rows = max(1, n_rows - round(_fraction_held_out(settings, n_rows) * n_rows))
     beside(thread, compiled, spec, _recipe(spec, settings, n_rows), n_rows)
@@ -163,10 +219,11 @@ def _recipe(spec, settings, n_rows, *, n_steps=None, watched=True):
     auto = budget(spec, settings, n_rows)
     plan = schedule(settings, auto, n_rows, n_steps)
     if not watched:
-        n_planned = len(plan.rates) * plan.batch_size // n_rows
+        n_planned = plan.n_steps * plan.batch_size // n_rows
         plan = plan._replace(check_every=max(plan.check_every, n_planned // 10))
     loss = json.dumps(settings.loss)
-    return Recipe(loss, optimizer_config(settings, auto), *plan, settings.noise)
+    optimizer = optimizer_config(settings, auto)
+    return Recipe(loss, optimizer, *plan, settings.noise, settings.penalties)
 
 
 def _held_out(rows, settings, seed, most):
@@ -186,27 +243,21 @@ def _fit_fresh(spec, settings, rows, splits, seed):
     if settings.epochs == "auto" and _pca_is_optimum(spec, settings):
         return _untrained(spec, settings, rows, splits, seed)
     if not settings.early_stopping or splits[0].validation is None:
-        run = _run(spec, settings, splits[0], seed)
-        return Fitted(spec, run.weights, run.losses, run.checks[1:])
+        return _as_run(spec, _run(spec, settings, splits[0], seed))
     runs, gain = _turns(spec, plain, settings, splits, seed)
     splits = splits[: len(runs)]
     checks = _pooled([run.checks for run in runs], splits)
     best = int(np.argmin(checks))
-    if plain is not None:
-        if gain <= 0 or (best == 0 and spec == plain):
-            return _untrained(plain, settings, rows, splits, seed)
-    elif best == 0 and not (spec.kl_weight and settings.init == "pca"):
-        warnings.warn(
-            "Training did not reduce the validation loss, so the weights it started from are "
-            "kept. Use init='pca', a smaller learning_rate or more epochs, or scale X.",
-            ConvergenceWarning,
-            stacklevel=2,
-        )
+    if plain is not None and (gain <= 0 or (best == 0 and spec == plain)):
+        return _untrained(plain, settings, rows, splits, seed)
     final = runs[0]
     if splits[0].training is not rows and len(rows) < REFIT_BELOW:
         n_epochs = best * final.check_every
         final = _run(spec, settings, Split(rows, None), seed, n_epochs=n_epochs)
-    return Fitted(spec, final.weights, final.losses, checks[1:])
+    at_optimum = plain is not None or (spec.kl_weight and settings.init == "pca")
+    fitted = _as_run(spec, final, gained=best > 0 or at_optimum)
+    beats_pca = plain is not None and plain.output_activation in ("linear", "relu")
+    return fitted._replace(validation_losses=checks[1:], beats_pca=beats_pca)
 
 
 @one_thread()
@@ -226,33 +277,38 @@ def _turns(spec, plain, settings, splits, seed):
 
 def _compare(plain, spec, weights, settings, split, seed):
     """For each row held out: what the trained network gains over the plain start, the loss of
-    that, and the row's weight."""
+    that, the loss of the mean of the columns, and the row's weight."""
     start, units = _start(plain, settings, split.training, seed)
     start = units.fold(plain, start)
     loss = all_losses(settings, plain, start, split.validation, seed)
     with np.errstate(invalid="ignore"):  # where both overflow
         gain = loss - all_losses(settings, spec, weights, split.validation, seed)
+    constant = constant_losses(settings, split.training.mean(), split.validation)
     given = split.validation.weights
-    return gain, loss, np.ones(len(loss)) if given is None else given.astype(np.float64)
+    weights = np.ones(len(loss)) if given is None else given.astype(np.float64)
+    return gain, loss, constant, weights
 
 
 def _clear_gain(comparisons, *, last):
     """The mean gain of all turns so far if it is clear, else 0; `last` if no turn is left.
 
     Differences are taken row by row, so that what makes some rows hard for both does not count.
+    A start that is worse than the mean of the columns is not PCA, and need not be beaten clearly.
     """
-    gain, loss, weight = map(np.concatenate, zip(*comparisons, strict=True))
+    gain, loss, constant, weight = map(np.concatenate, zip(*comparisons, strict=True))
     if not (gain > -np.inf).all():
         return 0  # nothing is gained where the trained network overflows, or both do
     if np.isinf(gain).any():
         return np.inf  # the start does
     mean = np.average(gain, weights=weight)
+    if np.average(loss, weights=weight) > np.average(constant, weights=weight):
+        return max(mean, 0)
     # A weight of 2 counts as two rows here too; two of them say nothing.
     freedom = weight.sum() - 1
     if freedom < (2 if last else ENOUGH_TO_TELL):
         return 0
     error = np.sqrt(np.average((gain - mean) ** 2, weights=weight) / freedom)
-    worthwhile = WORTHWHILE * np.average(loss, weights=weight) if mean > 0 else 0
+    worthwhile = WORTHWHILE * abs(np.average(loss, weights=weight)) if mean > 0 else 0
     return mean if abs(mean) > max(worthwhile, STANDARD_ERRORS * error) else 0
 
 
@@ -271,6 +327,8 @@ def _choose_output(spec, settings, rows, split, seed):
     # A penalty is there to change the code, so PCA, which has none, is nothing to fall back on.
     if settings.init != "pca" or spec.network is not None or spec.penalised:
         return chosen, None
+    if spec.output_offset:
+        return chosen, clipped(spec)
     if _output(spec, settings) is not None:
         return chosen, chosen
     return chosen, dataclasses.replace(spec, output_activation="linear")
@@ -310,7 +368,10 @@ def _pilot(spec, settings, split, seed):
         weights = units.fold(spec, weights)
     else:
         settings = settings._replace(early_stopping=False)
-        run = _run(spec, settings, Split(split.training, None), seed, n_steps=PILOT_STEPS)
+        planned = _recipe(spec, settings, len(split.training)).n_steps
+        # Both pilots together take no more steps than the training that they are for.
+        n_steps = max(1, min(PILOT_STEPS, planned // 2))
+        run = _run(spec, settings, Split(split.training, None), seed, n_steps=n_steps)
         weights = run.weights
     return mean_loss(settings, spec, weights, split.validation or split.training, seed)
 
@@ -360,21 +421,25 @@ def _start(spec, settings, rows, seed, *, all_rows=False):
     To train from, PCA of ten thousand rows is as good as that of all; to end with, it is not.
     """
     rng = np.random.default_rng([seed, 2])
-    units = Units(np.zeros(spec.n_features), 1.0)
-    if spec.network is not None:
-        return settings.init, units
-    if settings.init != "pca":
-        return glorot_start(spec, rng), units
-    if rows.pca is None or (all_rows and len(rows) > START_ROWS):
-        sample = rows if all_rows else rows.sample(START_ROWS, seed)
-        rows.pca = principal_axes(sample, spec.n_components, seed)
-    free = spec.dense and not spec.penalised and describe(settings.loss).power is not None
-    if free and spec.output_activation == "linear":
-        units = Units(rows.pca.mean, rows.pca.scale)
-    start = pca_start(spec, units.axes(rows.pca), rng)
+    loss = describe(settings.loss)
+    if spec.network is not None or settings.init != "pca":
+        units = units_for(spec, loss, rows)
+        return settings.init if spec.network else glorot_start(in_units(spec), rng), units
+    pca = _pca(rows, spec, seed, all_rows=all_rows)
+    units = units_for(spec, loss, rows, pca)
+    noise = settings.penalties.divergence * spec.n_features / 2 / units.scale**2
+    start = pca_start(in_units(spec), units.axes(pca), rng, noise)
     if starts_near(spec, settings):
         start = fit_decoder(spec, start, rows.sample(DECODED_ROWS, seed))
     return start, units
+
+
+def _pca(rows, spec, seed, *, all_rows=False):
+    """PCA of the rows, or of ten thousand of them, kept with the rows."""
+    if rows.pca is None or (all_rows and len(rows) > START_ROWS):
+        sample = rows if all_rows else rows.sample(START_ROWS, seed)
+        rows.pca = principal_axes(sample, spec.n_components, seed)
+    return rows.pca
 
 
 @one_thread()
@@ -387,14 +452,19 @@ def _run(spec, settings, split, seed, *, previous=None, n_steps=None, n_epochs=N
     refuse_fork()
     watched = split.validation is not None or settings.verbose
     n_rows = len(split.training)
-    recipe = _recipe(spec, settings, n_rows, n_steps=n_steps, watched=watched)
+    loss = describe(settings.loss)
     if previous is None:
         start, units = _start(spec, settings, split.training, seed)
     else:
-        start, units = previous, Units(np.zeros(spec.n_features), 1.0)
+        from_pca = settings.init == "pca" and may_centre(spec, loss)
+        pca = _pca(split.training, spec, seed) if from_pca else None
+        units = units_for(spec, loss, split.training, pca)
+        start = units.unfold(spec, previous)
+    recipe = _recipe(spec, settings, n_rows, n_steps=n_steps, watched=watched)
+    recipe = recipe._replace(penalties=units.penalties(spec, loss, settings.penalties))
     limits = recipe.check_every, patience(settings, budget(spec, settings, n_rows))
-    monitor = Monitor(spec, settings, split.validation, units, *limits, seed)
+    monitor = Monitor(spec, settings, split, units, *limits, seed)
     monitor.look(start)
-    program = compiled(spec, recipe, n_rows)
+    program = compiled(in_units(spec), recipe, n_rows)
     weights = train(program, units.rows(split.training), start, recipe, seed, monitor, n_epochs)
     return monitor.result(units.fold(spec, weights))

@@ -33,7 +33,10 @@ def decode(op, spec, weights, codes):
     n_encoder, n_decoder = map(len, spec.half_shapes())
     arrays = weights[n_encoder : n_encoder + n_decoder]
     layers = _dense if spec.image_shape is None else _code_to_image
-    return _half(op, spec, arrays, codes, layers, spec.output_activation)
+    rows = _half(op, spec, arrays, codes, layers, spec.output_activation)
+    if spec.output_scale != 1:
+        rows = op("Mul", rows, spec.output_scale)
+    return op("Add", rows, spec.output_offset) if spec.output_offset else rows
 
 
 def _half(op, spec, arrays, X, layers, last_activation):
@@ -107,6 +110,13 @@ def _hard_sigmoid(op, x):
     return op("Clip", op("Add", op("Div", x, 6.0), 0.5), 0.0, 1.0)
 
 
+def _squareplus(op, x):
+    # As in `_activations`: the smaller of two roots is 1 over the larger.
+    size = op("Abs", x)
+    larger = op("Div", op("Add", size, op("Sqrt", op("Add", op("Mul", x, x), 4.0))), 2.0)
+    return op("Where", op("Greater", x, 0.0), larger, op("Div", 1.0, larger))
+
+
 def _silu(op, x):
     # Not a product with Sigmoid: onnxruntime 1.20 fuses that to what it lacks for float64.
     return op("Div", x, op("Add", op("Exp", op("Neg", x)), 1.0))
@@ -133,5 +143,6 @@ ACTIVATIONS = {
     "silu": _silu,
     "softplus": _softplus,
     "softsign": lambda op, x: op("Div", x, op("Add", op("Abs", x), 1.0)),
+    "squareplus": _squareplus,
     "tanh": lambda op, x: op("Tanh", x),
 }

@@ -39,7 +39,12 @@ def decode(spec: NetworkSpec, weights: list[np.ndarray], codes: np.ndarray) -> n
     if not spec.dense:
         return _by_keras(spec, weights, "decoder", codes)
     arrays = weights[spec.n_encoder_arrays : 2 * spec.n_encoder_arrays]
-    return _in_blocks(spec, arrays, codes, spec.decoder_widths, spec.output_activation)
+    rows = _in_blocks(spec, arrays, codes, spec.decoder_widths, spec.output_activation)
+    if spec.output_scale != 1:
+        rows *= rows.dtype.type(spec.output_scale)
+    if spec.output_offset:
+        rows += rows.dtype.type(spec.output_offset)
+    return rows
 
 
 def reconstruct(spec: NetworkSpec, weights: list[np.ndarray], X: Any) -> np.ndarray:

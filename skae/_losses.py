@@ -11,16 +11,18 @@ class Loss(NamedTuple):
     output: str | None = None  # the output activation that suits it, if one does
     # The power of the unit of X that it has; None where it has a scale of its own.
     power: int | None = None
+    shifts: bool = False  # whether it stays the same when X and its reconstruction move together
 
 
 NAMES = {
-    "mse": Loss(power=2),
-    "mean_squared_error": Loss(power=2),
-    "mae": Loss(power=1),
-    "mean_absolute_error": Loss(power=1),
+    "mse": Loss(power=2, shifts=True),
+    "mean_squared_error": Loss(power=2, shifts=True),
+    "mae": Loss(power=1, shifts=True),
+    "mean_absolute_error": Loss(power=1, shifts=True),
     "huber": Loss(),
     "binary_crossentropy": Loss(0.0, 1.0, "sigmoid"),
-    "poisson": Loss(0.0, output="exponential"),
+    # In another unit it differs by what no reconstruction changes.
+    "poisson": Loss(0.0, output="squareplus", power=1),
 }
 CLASSES = {
     "BinaryCrossentropy": NAMES["binary_crossentropy"],

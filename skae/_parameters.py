@@ -124,7 +124,7 @@ def check_squares(X: Rows, name: str = "X") -> None:
 
 def warn_of_scales(X: Rows) -> None:
     """Warn of columns whose variance, or whose distance from zero, leaves the others no chance."""
-    mean, deviation = _moments(X)
+    mean, deviation = moments(X)
     # What varies by rounding alone counts as constant here: there may be many such columns.
     noise = 4 * np.finfo(X.dtype).eps * np.abs(mean)
     spread = np.where(deviation > noise, deviation, 0)
@@ -154,7 +154,7 @@ def warn_of_scales(X: Rows) -> None:
         )
 
 
-def _moments(X):
+def moments(X):
     """Mean and standard deviation of each column, of as many rows as tell.
 
     In one pass: deviations are from the first row, so those of a constant column are exactly zero.

@@ -7,10 +7,14 @@ from typing import Any
 
 from skae._activations import SLOPE_ABOVE_ZERO
 from skae._fitting import Settings
+from skae._losses import describe
 from skae._noise import check_noise, corruption
 from skae._parameters import check_config, widths
 from skae._rows import Rows
 from skae._spec import NetworkSpec
+from skae._units import POSITIVE_LEAST, POSITIVE_SCALE
+
+OUTPUT = ("output_activation", "output_scale", "output_offset")
 
 
 def resolve(estimator: Any, rows: Rows, fitted: dict | None) -> tuple[NetworkSpec, Settings]:
@@ -39,17 +43,33 @@ def resolve(estimator: Any, rows: Rows, fitted: dict | None) -> tuple[NetworkSpe
         "kl_weight": float(estimator.kl_weight),
         "image_shape": image_shape,
         "network": estimator.network,
+        "output_scale": 1.0,
+        "output_offset": 0.0,
     }
-    if estimator.network is not None and estimator.output_activation == "auto":
-        wanted["output_activation"] = "linear"  # whatever it is, it is inside the decoder
+    if estimator.output_activation == "auto":
+        wanted |= _output(estimator, rows)
     if fitted is not None:
-        wanted = _unchanged(wanted, fitted)
+        wanted = _unchanged(wanted, fitted, chosen=estimator.output_activation == "auto")
     elif estimator.network is None:
         _warn_of_rank(wanted["n_components"], min(len(rows), rows.n_features))
-    given = {name: getattr(estimator, name) for name in Settings._fields}
+    names = set(Settings._fields) - {"penalties"}  # which take PCA to find out
+    given = {name: getattr(estimator, name) for name in names}
     given["init"] = "pca" if pca else "glorot_uniform"
     given["noise"] = corruption(estimator.noise, rows.X)
     return NetworkSpec(**wanted), Settings(**given)
+
+
+def _output(estimator, rows):
+    """What of the output can be told before training."""
+    if estimator.network is not None:
+        return {"output_activation": "linear"}  # whatever it is, it is inside the decoder
+    output = describe(estimator.loss).output or "auto"
+    if output != "squareplus":
+        return {"output_activation": output}
+    # Counts have a unit, but their mean may be anything.
+    mean = float(rows.mean().mean()) or 1.0
+    scale, offset = POSITIVE_SCALE * mean, POSITIVE_LEAST * mean
+    return {"output_activation": output, "output_scale": scale, "output_offset": offset}
 
 
 def check_parameters(estimator, n_features):
@@ -116,10 +136,10 @@ def _check_variants(estimator):
         )
 
 
-def _unchanged(wanted, fitted):
-    """The fitted network, if the parameters still describe it."""
-    if wanted["output_activation"] == "auto":
-        wanted["output_activation"] = fitted["output_activation"]
+def _unchanged(wanted, fitted, *, chosen):
+    """The fitted network, if the parameters still describe it; `chosen` if its output was."""
+    if chosen:
+        wanted |= {name: fitted[name] for name in OUTPUT}
     fitted = NetworkSpec(**fitted).to_dict()
     # Rows of another precision are welcome, and so are other weights of the penalties.
     same = {"dtype": wanted["dtype"], "sparsity": wanted["sparsity"]}
@@ -127,7 +147,8 @@ def _unchanged(wanted, fitted):
         same["kl_weight"] = wanted["kl_weight"]
     different = [name for name, value in {**fitted, **same}.items() if value != wanted[name]]
     if different:
-        names = ", ".join("init" if name == "shortcut" else name for name in different)
+        others = {"shortcut": "init"} | dict.fromkeys(OUTPUT, "output_activation")
+        names = ", ".join(dict.fromkeys(others.get(name, name) for name in different))
         raise ValueError(
             "warm_start=True continues the training of the fitted network, whose shape can't "
             f"change. Got different values than before of: {names}. Set warm_start=False to "

@@ -1,7 +1,9 @@
 """How long and how fast to train: what epochs, batch_size and learning_rate come to."""
 
+import functools
 import json
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -46,7 +48,8 @@ DEEP = SHALLOW._replace(steps=1400, peak=3e-3)
 class Schedule(NamedTuple):
     """The learning rate of every step, and how the steps are cut into batches, epochs, checks."""
 
-    rates: np.ndarray
+    n_steps: int
+    rates: Callable  # from numbers of steps to their rates: there may be too many for an array
     batch_size: int
     check_every: int  # epochs
 
@@ -81,15 +84,16 @@ def schedule(
     if settings.epochs == "auto" or n_steps is not None:
         # The last epoch may be cut short: two where one and a half do take a third longer.
         least, most = steps_per_epoch, MAX_AUTO_EPOCHS * steps_per_epoch
-        n_steps = min(max(least, n_steps or budget.steps), most)
+        n_steps = min(n_steps or max(least, budget.steps), most)
         check_every = math.ceil(n_steps / steps_per_epoch / budget.checks)
     else:
         n_steps, check_every = int(settings.epochs) * steps_per_epoch, 1
     if settings.learning_rate == "one_cycle":
-        rates = _one_cycle(n_steps, _peak(settings.optimizer, budget), budget.warm_up)
+        peak = _peak(settings.optimizer, budget)
+        rates = functools.partial(_one_cycle, n_steps, peak, budget.warm_up)
     else:
-        rates = np.full(n_steps, settings.learning_rate)
-    return Schedule(rates, batch_size, check_every)
+        rates = functools.partial(_constant, settings.learning_rate)
+    return Schedule(n_steps, rates, batch_size, check_every)
 
 
 def patience(settings: "Settings", budget: Budget) -> float:
@@ -115,9 +119,12 @@ def _peak(optimizer, budget):
     return budget.peak
 
 
-def _one_cycle(n_steps, peak, warm_up):
+def _constant(rate, step):
+    return np.full(len(step), rate)
+
+
+def _one_cycle(n_steps, peak, warm_up, step):
     """Linear warm-up, then half a cosine to zero (Smith & Topin, "Super-Convergence", 2018)."""
     n_warm = max(1, int(warm_up * n_steps))
-    step = np.arange(n_steps)
     progress = np.clip((step - n_warm) / max(1, n_steps - n_warm), 0, 1)
     return peak * np.minimum((step + 1) / n_warm, 0.5 * (1 + np.cos(np.pi * progress)))

@@ -1,8 +1,17 @@
 """What a network is, as a frozen value: the one thing both halves of skae know."""
 
+import dataclasses
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from typing import NamedTuple
+
+
+class Penalties(NamedTuple):
+    """What the losses of the code are multiplied by."""
+
+    sparsity: float = 0.0  # the sum of absolute values of the code
+    divergence: float = 0.0  # from the standard normal distribution
 
 
 @dataclass(frozen=True)
@@ -26,6 +35,9 @@ class NetworkSpec:
     kl_weight: float = 0.0
     image_shape: tuple[int, int, int] | None = None
     network: Callable | None = None
+    # Rows are output_offset + output_scale * output_activation(...).
+    output_scale: float = 1.0
+    output_offset: float = 0.0
 
     @property
     def dense(self) -> bool:
@@ -36,6 +48,11 @@ class NetworkSpec:
     def penalised(self) -> bool:
         """Whether the code has a loss of its own."""
         return bool(self.sparsity or self.kl_weight)
+
+    def without_weights(self) -> "NetworkSpec":
+        """The same with a weight of 1 for each penalty: networks are alike whatever these are."""
+        sparsity, kl_weight = float(self.sparsity > 0), float(self.kl_weight > 0)
+        return dataclasses.replace(self, sparsity=sparsity, kl_weight=kl_weight)
 
     @property
     def encoder_widths(self) -> tuple[int, ...]:

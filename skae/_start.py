@@ -151,14 +151,16 @@ def _from_random_projections(rows, mean, n_axes, seed):
     return singular**2 / rows.total_weight(), axes
 
 
-def pca_start(spec: NetworkSpec, pca: PrincipalAxes, rng: np.random.Generator) -> list[np.ndarray]:
+def pca_start(
+    spec: NetworkSpec, pca: PrincipalAxes, rng: np.random.Generator, noise: float = 0.0
+) -> list[np.ndarray]:
     """Weights with which the network is PCA, to first order where an activation is curved; a
-    variational one is probabilistic PCA (Tipping & Bishop, 1999), which is its optimum if it is
-    linear (Lucas et al., "Don't blame the ELBO!", NeurIPS 2019)."""
+    variational one is probabilistic PCA (Tipping & Bishop, 1999) with `noise` as the variance of
+    the noise, which is its optimum if it is linear (Lucas et al., "Don't blame the ELBO!",
+    NeurIPS 2019)."""
     n_axes = len(pca.axes)
     width, centre, value, slope = _linear_range(spec.code_activation, pca)
     kept = np.ones(n_axes)
-    noise = spec.kl_weight / 2  # squared error is the likelihood of noise of variance 1/2
     if spec.kl_weight:
         # Axes that vary less than the noise are not worth their divergence; a tenth of them is
         # left for training to decide on.
@@ -170,7 +172,7 @@ def pca_start(spec: NetworkSpec, pca: PrincipalAxes, rng: np.random.Generator) -
     kernel[:, n_axes:] = _glorot(rng, (spec.n_features, spec.n_components))[:, n_axes:]
     bias = -pca.mean @ kernel
     bias[:n_axes] += centre
-    mean, output_slope = _inverse(spec.output_activation, pca.mean)
+    mean, output_slope = _inverse(spec, pca.mean)
     back = np.zeros((spec.n_components, spec.n_features))
     back[:n_axes] = pca.axes * (kept / (width * slope))[:, None] / output_slope
     weights = _assemble(spec, rng, [(kernel, bias), (back, mean - value @ back[:n_axes])])
@@ -191,8 +193,14 @@ def _linear_range(activation, pca):
     return width, centre, value, (above - below) / 2e-4
 
 
-def _inverse(activation, mean):
+def _inverse(spec, mean):
     """Argument at which an output activation yields the mean, and its slope there."""
+    mean = (mean - spec.output_offset) / spec.output_scale
+    argument, slope = _inverse_activation(spec.output_activation, mean)
+    return argument, slope * spec.output_scale
+
+
+def _inverse_activation(activation, mean):
     if activation == "sigmoid":
         mean = np.clip(mean, CLIP, 1 - CLIP)
         return special.logit(mean), mean * (1 - mean)
@@ -202,6 +210,7 @@ def _inverse(activation, mean):
     if activation == "exponential":
         mean = np.maximum(mean, CLIP)
         return np.log(mean), mean
+    # The linear, and those that have their argument as asymptote: the start is PCA above zero.
     return mean, np.ones_like(mean)
 
 

@@ -22,6 +22,7 @@ class Run(NamedTuple):
     losses: list[float]
     checks: list[float]  # validation losses: of the start, then of every check
     check_every: int  # epochs
+    kept: int | None  # the check at which the weights were, if they are not the last
 
 
 def mean_loss(settings, spec, weights, rows, seed):
@@ -45,7 +46,7 @@ def check_overflow(spec, settings, weights, rows):
     hidden = [spec.activation] if spec.hidden_layer_sizes else []
     exponential = "exponential" in (*hidden, spec.code_activation, spec.output_activation)
     finite = all(np.isfinite(array).all() for array in weights)
-    low, high = rows.extremes
+    low, high = map(float, rows.extremes)
     if finite and (exponential or _may_overflow(weights, max(-low, high))):
         with np.errstate(over="ignore", invalid="ignore"):
             finite = all(_passes(spec, weights, X) for X, _ in rows.blocks())
@@ -79,26 +80,34 @@ def _may_overflow(weights, largest):
 
 def _row_losses(settings, spec, weights, clean, rng):
     X = clean if settings.noise is None else settings.noise(clean, rng)
-    if settings.squared_error and not spec.penalised:
-        # Spelt out, so that what needs no training does not need Keras either.
-        return np.square(clean - reconstruct(spec, weights, X)).mean(axis=1)
-    # Only here: importing this module imports TensorFlow.
-    from skae._keras.training import row_losses, row_objectives
+    if spec.penalised or spec.network is not None:
+        # Only here: importing this module imports TensorFlow.
+        from skae._keras.training import row_objectives
 
-    loss = json.dumps(settings.loss)
-    if spec.penalised:
-        return row_objectives(loss, spec, weights, X, clean, rng)
-    return row_losses(loss, clean, reconstruct(spec, weights, X))
+        loss = json.dumps(settings.loss)
+        return row_objectives(loss, spec, settings.penalties, weights, X, clean, rng)
+    return compare(settings, clean, reconstruct(spec, weights, X))
+
+
+def compare(settings, X, reconstruction):
+    """Loss of each row of a block, without penalties."""
+    if settings.squared_error:
+        # Spelt out, so that what needs no training does not need Keras either.
+        return np.square(X - reconstruction).mean(axis=1)
+    from skae._keras.training import row_losses
+
+    return row_losses(json.dumps(settings.loss), X, reconstruction)
 
 
 class Monitor:
     """Watches a run: records losses, keeps the best weights, says when to stop."""
 
-    def __init__(self, spec, settings, validation, units, check_every, patience, seed):
+    def __init__(self, spec, settings, split, units, check_every, patience, seed):
         self._spec = spec
         self._settings = settings
-        self._validation = validation
+        self._validation = split.validation
         self._units = units
+        self._offset = units.loss_offset(describe(settings.loss), split.training)
         self._check_every = check_every
         self._patience = patience
         self._seed = seed
@@ -111,8 +120,8 @@ class Monitor:
     def __call__(self, losses, get_weights):
         if not np.all(np.isfinite(losses)):
             raise ValueError(self._diverged())
-        unit = self._units.scale ** (describe(self._settings.loss).power or 1)
-        self._losses.extend(float(loss) * unit for loss in losses)
+        unit = self._units.scale ** (describe(self._settings.loss).power or 0)
+        self._losses.extend(float(loss) * unit + self._offset for loss in losses)
         self.look(get_weights() if self._validation is not None else None)
         if self._settings.verbose:
             print(self._line())
@@ -125,16 +134,19 @@ class Monitor:
         weights = self._units.fold(self._spec, weights)
         loss = float(mean_loss(self._settings, self._spec, weights, self._validation, self._seed))
         self._checks.append(loss)
-        if loss < self._lowest * (1 - self._settings.tol):
+        lowest = self._lowest
+        required = self._settings.tol * abs(lowest) if np.isfinite(lowest) else 0.0
+        if loss < lowest - required:
             self._best_check = len(self._checks) - 1
-        if loss < self._lowest:
+        if loss < lowest:
             self._lowest = loss
             self._best = weights
 
     def result(self, last):
+        kept = None
         if self._settings.early_stopping and self._best is not None:
-            last = self._best
-        return Run(last, self._losses, self._checks, self._check_every)
+            last, kept = self._best, int(np.argmin(self._checks))
+        return Run(last, self._losses, self._checks, self._check_every, kept)
 
     def _line(self):
         line = f"[AutoencoderTransformer] epoch {len(self._losses)}: loss {self._losses[-1]:.6g}"

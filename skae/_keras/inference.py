@@ -1,66 +1,71 @@
 """Inference by Keras, for the networks that NumPy can't run: convolutions and custom layers."""
 
-import collections
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 from skae._keras import refuse_fork
-from skae._keras.networks import assign, build
-from skae._spec import NetworkSpec
+from skae._keras.cache import Cache
+from skae._keras.networks import Network, assign, build
+from skae._spec import NetworkSpec, Penalties
 
 # Every call has this many rows, filled up with zeros: a row gives the same in any company, and
 # nothing is compiled anew for another number of them.
 BATCH = 64
-MAX_NETWORKS = 8
 
-_networks: collections.OrderedDict = collections.OrderedDict()
-_lock = threading.Lock()
+_networks = Cache(8)
+
+
+class _Shared(NamedTuple):
+    """A network that estimators of the same description use in turn."""
+
+    lock: threading.Lock
+    network: Network
+    halves: dict[str, Callable]
 
 
 def run(spec: NetworkSpec, weights: list[np.ndarray], half: str, X: Any) -> np.ndarray:
     """Rows through the encoder or the decoder."""
     refuse_fork()
-    with _lock:  # the weights of one estimator at a time
-        network, halves = _network(spec)
-        assign(network.variables, weights)
+    shared = _shared(spec)
+    with shared.lock:  # the weights of one estimator at a time
+        assign(shared.network.variables, weights)
         outputs = []
         for begin in range(0, X.shape[0], BATCH):
             rows = X[begin : begin + BATCH]
             rows = rows if isinstance(rows, np.ndarray) else rows.toarray()
             batch = np.zeros((BATCH, rows.shape[1]), spec.dtype)
             batch[: len(rows)] = rows
-            outputs.append(halves[half](tf.constant(batch)).numpy()[: len(rows)])
+            outputs.append(shared.halves[half](tf.constant(batch)).numpy()[: len(rows)])
     return np.concatenate(outputs).astype(spec.dtype, copy=False)
 
 
 def objective(
     loss: Callable,
     spec: NetworkSpec,
+    penalties: Penalties,
     weights: list[np.ndarray],
     X: np.ndarray,
     clean: np.ndarray,
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """What training minimises, for each row, with the code's own losses."""
-    with _lock:
-        network, _ = _network(spec)
+    """What training minimises, for each row, with the losses of layers."""
+    shared = _shared(spec)
+    with shared.lock:
+        network = shared.network
         assign(network.variables, weights)
+        network.weigh(penalties)
         draws = rng.standard_normal((len(X), network.n_draws), dtype=X.dtype)
         outputs = network.training([X, draws] if network.n_draws else X, training=False)
         return np.asarray(loss(clean, outputs) + sum(network.training.losses))
 
 
-def _network(spec):
-    if spec not in _networks:
-        _networks[spec] = _compiled(spec)
-        if len(_networks) > MAX_NETWORKS:
-            _networks.popitem(last=False)
-    _networks.move_to_end(spec)
-    return _networks[spec]
+def _shared(spec):
+    spec = spec.without_weights()
+    return _networks.get(spec, lambda: _Shared(threading.Lock(), *_compiled(spec)))
 
 
 def _compiled(spec):

@@ -4,6 +4,8 @@ What the variants add to a network has a loss of its own, one number per row, so
 weight in a batch that is filled up add nothing.
 """
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 from keras import ops
@@ -44,30 +46,35 @@ def _with_gradient_by_columns(X, kernel):
     return tf.matmul(X, kernel), gradient
 
 
-class SparseCode(keras.layers.Layer):
+class PenalisedCode(keras.layers.Layer):
+    """A code with a loss of its own.
+
+    Its `weight` is set before each use: as a part of the layer it would be compiled into the
+    training, and each candidate of a search would be compiled anew.
+    """
+
+    weight: Any = 1.0
+
+    def penalise(self, penalty):
+        """Add a penalty, one number for each row."""
+        self.add_loss(ops.cast(self.weight, penalty.dtype) * penalty)
+
+
+class SparseCode(PenalisedCode):
     """L1 penalty on the code (Ng, "Sparse autoencoder", 2011)."""
 
-    def __init__(self, sparsity, **options):
-        super().__init__(**options)
-        self.sparsity = sparsity
-
     def call(self, code):
-        self.add_loss(self.sparsity * ops.sum(ops.abs(code), axis=1))
+        self.penalise(ops.sum(ops.abs(code), axis=1))
         return code
 
 
-class SampledCode(keras.layers.Layer):
+class SampledCode(PenalisedCode):
     """The code drawn from a normal distribution by a reparametrisation, and the divergence of that
     from the standard normal distribution (Kingma & Welling, "Auto-encoding variational Bayes",
     ICLR 2014). The draws are an input, since XLA is slow at them."""
 
-    def __init__(self, weight, **options):
-        super().__init__(**options)
-        self.weight = weight
-
     def call(self, inputs):
         mean, log_variance, draws = inputs
         variance = ops.exp(log_variance)
-        divergence = 0.5 * ops.sum(ops.square(mean) + variance - 1 - log_variance, axis=1)
-        self.add_loss(self.weight * divergence)
+        self.penalise(0.5 * ops.sum(ops.square(mean) + variance - 1 - log_variance, axis=1))
         return mean + ops.sqrt(variance) * draws

@@ -13,11 +13,12 @@ from keras.layers import (
     Cropping2D,
     Dense,
     Flatten,
+    Rescaling,
     Reshape,
 )
 
-from skae._keras.layers import SampledCode, SparseCode
-from skae._spec import NetworkSpec
+from skae._keras.layers import PenalisedCode, SampledCode, SparseCode
+from skae._spec import NetworkSpec, Penalties
 
 WITH_KERNEL = (Dense, Conv2D, Conv2DTranspose)
 
@@ -30,8 +31,14 @@ class Network(NamedTuple):
     autoencoder: keras.Model
     training: keras.Model  # the autoencoder with what only training needs
     variables: list[keras.Variable]
+    penalties: dict[str, PenalisedCode]  # the layers that each of `Penalties` is for
     n_draws: int  # standard normal numbers that `training` takes for each row beside it
     jit_compile: bool  # whether XLA is to compile the training, as Keras calls it
+
+    def weigh(self, penalties: Penalties) -> None:
+        """Set the weights of the code's losses for what is computed next."""
+        for name, layer in self.penalties.items():
+            layer.weight = getattr(penalties, name)
 
 
 def build(
@@ -55,6 +62,7 @@ def build(
     inputs = keras.Input((spec.n_features,), dtype=spec.dtype, name="X")
     code = encoder(inputs)
     autoencoder = training = keras.Model(inputs, decoder(code), name="autoencoder")
+    penalties: dict[str, PenalisedCode] = {}
     n_draws, draws = 0, None
     if spec.kl_weight:
         log_variance = _layer(dense, spec, "log_variance", units=spec.n_components)
@@ -62,14 +70,17 @@ def build(
         variables += log_variance.weights
         n_draws = spec.n_components
         draws = keras.Input((n_draws,), dtype=spec.dtype, name="draws")
-        sampled = SampledCode(spec.kl_weight / spec.n_features, dtype=spec.dtype)
-        code = sampled([*moments(inputs), draws])
+        penalties["divergence"] = SampledCode(dtype=spec.dtype)
+        code = penalties["divergence"]([*moments(inputs), draws])
     if spec.sparsity:
-        code = SparseCode(spec.sparsity, dtype=spec.dtype)(code)
+        penalties["sparsity"] = SparseCode(dtype=spec.dtype)
+        code = penalties["sparsity"](code)
     if spec.penalised:
         training = keras.Model([inputs, draws] if n_draws else inputs, decoder(code))
     # XLA takes ten times as long for gradients of convolutions on the CPU.
-    network = Network(encoder, decoder, autoencoder, training, variables, n_draws, spec.dense)
+    network = Network(
+        encoder, decoder, autoencoder, training, variables, penalties, n_draws, spec.dense
+    )
     if weights is not None:
         assign(network.variables, weights)
     return network
@@ -149,6 +160,9 @@ def _finish(name, spec, inputs, features, outputs, layers):
         outputs = _layer(Add, spec, f"{name}_sum")([outputs, layers[-1](inputs)])
     last = spec.code_activation if name == "encoder" else spec.output_activation
     outputs = _layer(Activation, spec, f"{name}_activation", activation=last)(outputs)
+    if name == "decoder" and (spec.output_scale != 1 or spec.output_offset):
+        options = {"scale": spec.output_scale, "offset": spec.output_offset}
+        outputs = _layer(Rescaling, spec, f"{name}_scale", **options)(outputs)
     model = keras.Model(inputs, outputs, name=name)
     return model, [variable for layer in layers for variable in layer.weights], features
 

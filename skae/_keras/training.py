@@ -7,12 +7,12 @@ and optimizer state are assigned, never rebuilt. The whole loop over the batches
 XLA program, since compiling the steps alone leaves a launch per step to pay for.
 """
 
-import collections
 import functools
+import itertools
 import json
 import math
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -21,11 +21,12 @@ import numpy as np
 import tensorflow as tf
 
 from skae._keras import beside
+from skae._keras.cache import Cache
 from skae._keras.inference import objective
 from skae._keras.layers import NarrowDense
 from skae._keras.networks import assign, build
 from skae._keras.variables import elementwise, trained_variables, with_room
-from skae._spec import NetworkSpec
+from skae._spec import NetworkSpec, Penalties
 
 SHARD_BYTES = 32 * 2**20
 SHARD_STEPS = 64
@@ -33,10 +34,7 @@ SHARD_STEPS = 64
 # training, and sharing a program less than compiling another.
 QUICK = 100_000_000
 # A program that is dropped is not given back by TensorFlow (about 5 MB), so the bound is generous.
-MAX_PROGRAMS = 32
-
-_programs: collections.OrderedDict = collections.OrderedDict()
-_programs_lock = threading.Lock()
+_programs = Cache(32)
 
 
 class Recipe(NamedTuple):
@@ -44,18 +42,23 @@ class Recipe(NamedTuple):
 
     loss: str  # JSON of Keras' name or config
     optimizer: str  # likewise
-    rates: np.ndarray  # learning rate of every step
+    n_steps: int
+    rates: Callable  # from numbers of steps to their learning rates
     batch_size: int
     check_every: int  # epochs between two calls of the monitor
     corrupt: Callable | None  # (batch, rng) -> batch, what rows have to be restored from
+    penalties: Penalties
 
 
 def compiled(spec: NetworkSpec, recipe: Recipe, n_rows: int) -> "_Program":
     """The program for such rows, compiled now if no earlier fit has."""
     size = _padded(recipe.batch_size, n_rows)
-    if spec.dense and len(recipe.rates) * recipe.batch_size * spec.n_features <= QUICK:
-        spec = _roomy(spec, recipe.optimizer)
-    return _program(spec, recipe.loss, recipe.optimizer, size, recipe.corrupt is not None)
+    spec = spec.without_weights()
+    optimizer, _ = _without_decay(recipe.optimizer)
+    if spec.dense and recipe.n_steps * recipe.batch_size * spec.n_features <= QUICK:
+        spec = _roomy(spec, optimizer)
+    key = spec, recipe.loss, optimizer, size, recipe.corrupt is not None
+    return _programs.get(key, lambda: _Program(*key))
 
 
 def train(
@@ -74,7 +77,7 @@ def train(
     of each of them; training ends when it returns True.
     """
     with program.lock, _Feed(rows, program, recipe, seed, n_epochs) as feed:
-        program.reset(weights)
+        program.reset(weights, recipe)
         for losses in feed.train():
             if monitor(losses, program.weights):
                 break
@@ -87,7 +90,7 @@ def row_losses(loss: str, X: np.ndarray, reconstruction: np.ndarray) -> np.ndarr
 
 
 def row_objectives(loss: str, spec: NetworkSpec, *arguments: Any) -> np.ndarray:
-    """The same with the losses that the code has of its own; see `inference.objective`."""
+    """The same with the losses that layers have of their own; see `inference.objective`."""
     return objective(_loss(loss, spec.n_features), spec, *arguments)
 
 
@@ -145,18 +148,19 @@ def _roomy(spec, optimizer):
     return with_room(spec, _optimizer(optimizer))
 
 
-def _program(*key):
-    with _programs_lock:
-        if key not in _programs:
-            _programs[key] = _Program(*key)
-            if len(_programs) > MAX_PROGRAMS:
-                _programs.popitem(last=False)
-        _programs.move_to_end(key)
-        return _programs[key]
-
-
 def _optimizer(identifier):
     return _made_by_keras("optimizer", "optimizers", identifier)
+
+
+@functools.lru_cache
+def _without_decay(identifier):
+    """The optimizer with a weight decay of 1 if it has one, and how much it has."""
+    optimizer = _optimizer(identifier)
+    config = optimizer.get_config()
+    if config.get("weight_decay") is None:
+        return identifier, 0.0
+    shared = {"class_name": type(optimizer).__name__, "config": {**config, "weight_decay": 1.0}}
+    return json.dumps(shared, sort_keys=True), float(config["weight_decay"])
 
 
 class _Program:
@@ -166,8 +170,8 @@ class _Program:
         self.lock = threading.Lock()
         self.batch_size = batch_size
         self.dtype = spec.dtype
-        self.custom = spec.network is not None
         self._rate = None
+        self._strengths = np.zeros(3, spec.dtype)
         self._optimizer = self._make_optimizer(optimizer)
         # With hidden layers, other products take most of the time, and nothing is gained; and one
         # variable has to hold all weights.
@@ -204,6 +208,7 @@ class _Program:
             input_signature=[
                 *(tf.TensorSpec(array.shape, self.dtype) for array in shard),
                 tf.TensorSpec((), tf.int32),
+                tf.TensorSpec((3,), self.dtype),
             ],
         )
         # To be called directly: looking it up takes as long as 20 steps.
@@ -214,18 +219,30 @@ class _Program:
         shapes = [(*shape, width) for width in self._widths]
         return _Shard(*(_aligned_zeros(s, self.dtype) for s in (*shapes, shape, shape[:1])))
 
-    def reset(self, weights):
+    def reset(self, weights, recipe):
         self._trained.assign(weights)
         assign(self._optimizer.variables, self._optimizer_start)
+        decay = _without_decay(recipe.optimizer)[1]
+        self._strengths = np.array([*recipe.penalties, decay], self.dtype)
 
     def weights(self):
-        return self._trained.arrays()
+        """The arrays where training is, or their averages if the optimizer keeps some."""
+        inner = getattr(self._optimizer, "inner_optimizer", self._optimizer)
+        if not inner.use_ema or not int(inner.iterations):
+            return self._trained.arrays()
+        variables = self._trained.variables
+        last = [variable.numpy().copy() for variable in variables]
+        self._optimizer.finalize_variable_values(variables)
+        averages = self._trained.arrays()
+        assign(variables, last)
+        return averages
 
     def run(self, shard, n_steps):
         """Train on the first `n_steps` batches of a shard; return the loss of each."""
         # Not tf.constant, which copies: a copy of the rows takes a tenth of the time of training.
         tensors = [tf.experimental.dlpack.from_dlpack(array.__dlpack__()) for array in shard]
-        losses = self._compiled(*tensors, tf.constant(np.int32(n_steps))).numpy()
+        scalars = tf.constant(np.int32(n_steps)), tf.constant(self._strengths)
+        losses = self._compiled(*tensors, *scalars).numpy()
         return losses[:n_steps].sum(axis=1)
 
     def _make_optimizer(self, identifier):
@@ -233,9 +250,16 @@ class _Program:
         # accepts as a learning rate. A variable would take the dtype of the user's `floatx`.
         optimizer = _optimizer(identifier)
         config = {**optimizer.get_config(), "learning_rate": lambda: self._rate}
+        self._decays = config.get("weight_decay") is not None
         return type(optimizer).from_config(config)
 
-    def _run(self, X, clean, draws, shares, rates, n_steps):
+    def _run(self, X, clean, draws, shares, rates, n_steps, strengths):
+        # Inputs, as the rate is: a search over them compiles once.
+        *penalties, decay = tf.unstack(strengths)
+        self._network.weigh(Penalties(*penalties))
+        if self._decays:
+            self._optimizer.weight_decay = decay
+
         def body(i, shares):
             batch = tf.gather(X, i)
             inputs = [batch, tf.gather(draws, i)] if draws.shape[-1] else batch
@@ -270,7 +294,7 @@ def _aligned_zeros(shape, dtype):
 
 
 class _Shard(NamedTuple):
-    """Room for some batches, each filled up with rows of no share."""
+    """Room for some batches, each filled up with copies of no share."""
 
     X: np.ndarray  # (n_steps, batch_size, n_features)
     clean: np.ndarray  # the same before corruption; of no width where there is none
@@ -296,12 +320,11 @@ class _Feed:
         self._rng = np.random.default_rng(seed)
         self._weights = np.ones(len(rows)) if rows.weights is None else rows.weights
         self._steps_per_epoch = -(-len(rows) // program.batch_size)
-        planned = -(-len(recipe.rates) // self._steps_per_epoch)
+        planned = -(-recipe.n_steps // self._steps_per_epoch)
         n_epochs = planned if n_epochs is None else min(n_epochs, planned)
-        self._checks = [
-            self._parts(recipe.rates, first, min(first + recipe.check_every, n_epochs))
-            for first in range(0, n_epochs, recipe.check_every)
-        ]
+        self._n_steps = min(recipe.n_steps, n_epochs * self._steps_per_epoch)
+        self._steps_per_check = recipe.check_every * self._steps_per_epoch
+        self._rates = recipe.rates
         self._batches = self._shuffled(n_epochs)
         self._thread = ThreadPoolExecutor(1)
 
@@ -313,26 +336,30 @@ class _Feed:
 
     def train(self):
         """Run the program; yield at every check the mean loss of each epoch since the last."""
-        filled = self._filled([rates for parts in self._checks for rates in parts])
-        for parts in self._checks:
-            losses, totals = [], []
-            for _ in parts:
-                shard, batch_weights = next(filled)
-                losses.append(self._program.run(shard, len(batch_weights)))
-                totals.append(batch_weights)
+        losses, totals, done = [], [], 0
+        for shard, batch_weights in self._filled():
+            losses.append(self._program.run(shard, len(batch_weights)))
+            totals.append(batch_weights)
+            done += len(batch_weights)
+            if done % self._steps_per_check and done < self._n_steps:
+                continue
             means, weights = np.concatenate(losses), np.concatenate(totals)
             begins = range(0, len(means), self._steps_per_epoch)  # the last may be cut short
             yield np.add.reduceat(means * weights, begins) / np.add.reduceat(weights, begins)
+            losses, totals = [], []
 
-    def _parts(self, rates, first, last):
-        """The rates of epochs `first` to `last` - 1, a shard at a time."""
-        rates = rates[first * self._steps_per_epoch : last * self._steps_per_epoch]
+    def _parts(self) -> Iterator[np.ndarray]:
+        """The rates of all steps, a shard at a time; a shard ends where a check is due."""
         size = self._program.n_steps
-        # Nothing runs beside the filling of the first shard, so that one is small, unless all are.
-        begins = [*range(0, len(rates), size)]
-        if first == 0 and size < SHARD_STEPS:
-            begins = [0, *(n for n in (size // 8, size // 2) if 0 < n < len(rates)), *begins[1:]]
-        return np.split(rates, begins[1:])
+        for first in range(0, self._n_steps, self._steps_per_check):
+            last = min(first + self._steps_per_check, self._n_steps)
+            begins = [*range(first, last, size)]
+            # Nothing runs beside the filling of the first shard, so that one is small, unless all
+            # are.
+            if first == 0 and size < SHARD_STEPS:
+                begins = [0, *(n for n in (size // 8, size // 2) if 0 < n < last), *begins[1:]]
+            for begin, end in itertools.pairwise([*begins, last]):
+                yield self._rates(np.arange(begin, end))
 
     def _shuffled(self, n_epochs):
         n_rows, size = len(self._rows), self._program.batch_size
@@ -341,8 +368,9 @@ class _Feed:
             for begin in range(0, n_rows, size):
                 yield order[begin : begin + size]
 
-    def _filled(self, parts):
+    def _filled(self):
         """Yield shards with the weight of each batch in them, the next one filled meanwhile."""
+        parts = self._parts()
         shard = self._program.empty_shard()
         drawn = self._corrupt is not None or shard.draws.size > 0
         if self._steps_per_epoch == 1 and not drawn:  # every batch is all rows, put there once
@@ -353,8 +381,11 @@ class _Feed:
                 yield shard, weights[: len(part)]
             return
         other = self._program.empty_shard()
-        ahead = beside(self._thread, self._fill, shard, parts[0])
-        for following in (*parts[1:], None):
+        first = next(parts, None)
+        if first is None:
+            return
+        ahead = beside(self._thread, self._fill, shard, first)
+        for following in itertools.chain(parts, [None]):
             batch_weights = ahead.result()
             if following is not None:
                 ahead = beside(self._thread, self._fill, other, following)
@@ -380,9 +411,9 @@ class _Feed:
         total = weights.sum(dtype=np.float64)
         shard.shares[i, :n] = weights / total
         shard.shares[i, n:] = 0
-        if self._program.custom:
-            # Layers of the user's may look at the whole batch, and nan times no share is nan.
-            again = np.arange(n, self._program.batch_size) % n
-            shard.X[i, n:] = X[again]
-            shard.clean[i, n:] = shard.clean[i, again]
+        # Filled up with copies: layers of the user's may look at the whole batch, and where a loss
+        # of zeros is nan, it stays nan with no share.
+        again = np.arange(n, self._program.batch_size) % n
+        shard.X[i, n:] = X[again]
+        shard.clean[i, n:] = shard.clean[i, again]
         return total
