@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
-FORMAT = 1
+FORMAT = 2
 """Number of the format, written into each file.
 
 It goes up by one with the first change of a release after which an earlier release could not read
@@ -100,6 +100,8 @@ def read_header(file: BinaryIO, size: int) -> Header:
     digest = metadata["digest"]
     undigested = start + text.replace(_DIGEST + digest.encode(), _DIGEST + _NO_DIGEST.encode())
     rest = {key: metadata[key] for key in metadata.keys() - {"digest", "format", "needs"}}
+    if metadata["format"] == 1 and isinstance(rest.get("network"), dict):
+        rest["network"] = {"output_unit": None, **rest["network"]}
     return Header(rest, tensors, digest, undigested)
 
 

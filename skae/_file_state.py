@@ -229,6 +229,8 @@ def _network(fields, n_tensors):
         "shortcut": fields["shortcut"] is False or (fields["shortcut"] is True and bool(hidden)),
         "dtype": fields["dtype"] in ("float32", "float64"),
         "sparsity": type(fields["sparsity"]) is float and fields["sparsity"] >= 0,
+        "output_unit": fields["output_unit"] is None
+        or (type(fields["output_unit"]) is float and 0 < fields["output_unit"] < np.inf),
         "kl_weight": type(fields["kl_weight"]) is float
         and (fields["kl_weight"] == 0 or (fields["kl_weight"] > 0 and code == "linear")),
         **{

@@ -21,7 +21,7 @@ from skae._schedule import budget, optimizer_config, patience, schedule, starts_
 from skae._spec import NetworkSpec, Penalties
 from skae._start import glorot_start, pca_start, principal_axes
 from skae._threads import one_thread
-from skae._units import clipped, in_units, may_centre, order_code, rectify, units_for
+from skae._units import in_units, may_centre, order_code, rectify, units_for
 from skae._validation import Monitor, Run, all_losses, check_overflow, mean_loss
 
 # Training steps after which the two candidates for output_activation="auto" are compared.
@@ -327,8 +327,8 @@ def _choose_output(spec, settings, rows, split, seed):
     # A penalty is there to change the code, so PCA, which has none, is nothing to fall back on.
     if settings.init != "pca" or spec.network is not None or spec.penalised:
         return chosen, None
-    if spec.output_offset:
-        return chosen, clipped(spec)
+    if spec.output_unit is not None:  # PCA that is cut off below the unit
+        return chosen, dataclasses.replace(spec, output_activation="relu")
     if _output(spec, settings) is not None:
         return chosen, chosen
     return chosen, dataclasses.replace(spec, output_activation="linear")

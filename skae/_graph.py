@@ -34,9 +34,9 @@ def decode(op, spec, weights, codes):
     arrays = weights[n_encoder : n_encoder + n_decoder]
     layers = _dense if spec.image_shape is None else _code_to_image
     rows = _half(op, spec, arrays, codes, layers, spec.output_activation)
-    if spec.output_scale != 1:
-        rows = op("Mul", rows, spec.output_scale)
-    return op("Add", rows, spec.output_offset) if spec.output_offset else rows
+    if spec.output_unit is None:
+        return rows
+    return op("Mul", op("Add", rows, 1.0), spec.output_unit)
 
 
 def _half(op, spec, arrays, X, layers, last_activation):

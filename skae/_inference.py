@@ -40,10 +40,9 @@ def decode(spec: NetworkSpec, weights: list[np.ndarray], codes: np.ndarray) -> n
         return _by_keras(spec, weights, "decoder", codes)
     arrays = weights[spec.n_encoder_arrays : 2 * spec.n_encoder_arrays]
     rows = _in_blocks(spec, arrays, codes, spec.decoder_widths, spec.output_activation)
-    if spec.output_scale != 1:
-        rows *= rows.dtype.type(spec.output_scale)
-    if spec.output_offset:
-        rows += rows.dtype.type(spec.output_offset)
+    if spec.output_unit is not None:
+        rows += 1
+        rows *= rows.dtype.type(spec.output_unit)
     return rows
 
 

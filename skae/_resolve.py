@@ -12,9 +12,7 @@ from skae._noise import check_noise, corruption
 from skae._parameters import check_config, widths
 from skae._rows import Rows
 from skae._spec import NetworkSpec
-from skae._units import POSITIVE_LEAST, POSITIVE_SCALE
-
-OUTPUT = ("output_activation", "output_scale", "output_offset")
+from skae._units import POSITIVE
 
 
 def resolve(estimator: Any, rows: Rows, fitted: dict | None) -> tuple[NetworkSpec, Settings]:
@@ -43,8 +41,7 @@ def resolve(estimator: Any, rows: Rows, fitted: dict | None) -> tuple[NetworkSpe
         "kl_weight": float(estimator.kl_weight),
         "image_shape": image_shape,
         "network": estimator.network,
-        "output_scale": 1.0,
-        "output_offset": 0.0,
+        "output_unit": None,
     }
     if estimator.output_activation == "auto":
         wanted |= _output(estimator, rows)
@@ -64,12 +61,8 @@ def _output(estimator, rows):
     if estimator.network is not None:
         return {"output_activation": "linear"}  # whatever it is, it is inside the decoder
     output = describe(estimator.loss).output or "auto"
-    if output != "squareplus":
-        return {"output_activation": output}
-    # Counts have a unit, but their mean may be anything.
-    mean = float(rows.mean().mean()) or 1.0
-    scale, offset = POSITIVE_SCALE * mean, POSITIVE_LEAST * mean
-    return {"output_activation": output, "output_scale": scale, "output_offset": offset}
+    unit = POSITIVE * (float(rows.mean().mean()) or 1.0) if output == "squareplus" else None
+    return {"output_activation": output, "output_unit": unit}
 
 
 def check_parameters(estimator, n_features):
@@ -139,7 +132,7 @@ def _check_variants(estimator):
 def _unchanged(wanted, fitted, *, chosen):
     """The fitted network, if the parameters still describe it; `chosen` if its output was."""
     if chosen:
-        wanted |= {name: fitted[name] for name in OUTPUT}
+        wanted |= {name: fitted[name] for name in ("output_activation", "output_unit")}
     fitted = NetworkSpec(**fitted).to_dict()
     # Rows of another precision are welcome, and so are other weights of the penalties.
     same = {"dtype": wanted["dtype"], "sparsity": wanted["sparsity"]}
@@ -147,7 +140,7 @@ def _unchanged(wanted, fitted, *, chosen):
         same["kl_weight"] = wanted["kl_weight"]
     different = [name for name, value in {**fitted, **same}.items() if value != wanted[name]]
     if different:
-        others = {"shortcut": "init"} | dict.fromkeys(OUTPUT, "output_activation")
+        others = {"shortcut": "init", "output_unit": "output_activation"}
         names = ", ".join(dict.fromkeys(others.get(name, name) for name in different))
         raise ValueError(
             "warm_start=True continues the training of the fitted network, whose shape can't "

@@ -35,9 +35,9 @@ class NetworkSpec:
     kl_weight: float = 0.0
     image_shape: tuple[int, int, int] | None = None
     network: Callable | None = None
-    # Rows are output_offset + output_scale * output_activation(...).
-    output_scale: float = 1.0
-    output_offset: float = 0.0
+    # Where it is set, rows are output_unit * (1 + output_activation(...)): never below it, with an
+    # activation that is never negative.
+    output_unit: float | None = None
 
     @property
     def dense(self) -> bool:

@@ -195,9 +195,10 @@ def _linear_range(activation, pca):
 
 def _inverse(spec, mean):
     """Argument at which an output activation yields the mean, and its slope there."""
-    mean = (mean - spec.output_offset) / spec.output_scale
-    argument, slope = _inverse_activation(spec.output_activation, mean)
-    return argument, slope * spec.output_scale
+    if spec.output_unit is None:
+        return _inverse_activation(spec.output_activation, mean)
+    argument, slope = _inverse_activation(spec.output_activation, mean / spec.output_unit - 1)
+    return argument, slope * spec.output_unit
 
 
 def _inverse_activation(activation, mean):

@@ -1,6 +1,5 @@
 """Training is the only thing that needs TensorFlow, and leaves no trace of itself."""
 
-import collections
 import os
 import pickle
 import random
@@ -160,7 +159,7 @@ def test_global_state_is_left_alone(monkeypatch):
 
     from skae._keras import training
 
-    monkeypatch.setattr(training, "_programs", collections.OrderedDict())  # to be made here
+    monkeypatch.setattr(training, "_programs", training.Cache(32))  # to be made here
 
     keras.config.set_dtype_policy("mixed_float16")
     keras.config.set_floatx("float16")

@@ -66,7 +66,8 @@ class Intact:
         while any(thread.is_alive() for thread in set(threading.enumerate()) - self.threads):
             assert time.monotonic() < deadline
             time.sleep(1e-3)
-        locks = [inference._lock, training._programs_lock]
+        locks = [inference._networks._lock, training._programs._lock]
+        locks += [entry.lock for entry in inference._networks.values()]
         locks += [program.lock for program in training._programs.values()]
         assert not any(lock.locked() for lock in locks)
         assert state(self.estimator) == self.before

@@ -1,6 +1,5 @@
 """Training: where it starts and ends, and what of it is kept."""
 
-import collections
 import itertools
 
 import keras
@@ -208,7 +207,7 @@ def test_variables_in_one_are_trained_as_they_are_apart(
         monkeypatch.setattr(variables, "CONCATENATED_BYTES", 0)
 
     def fit():
-        monkeypatch.setattr(training, "_programs", collections.OrderedDict())
+        monkeypatch.setattr(training, "_programs", training.Cache(32))
         estimator = AutoencoderTransformer(
             4, hidden_layer_sizes=hidden_layer_sizes, kl_weight=0.1, optimizer=optimizer,
             learning_rate=1e-3, epochs=3, early_stopping=False, random_state=0,
@@ -240,7 +239,7 @@ def test_numbers_of_components_up_to_a_multiple_share_a_program(digits, monkeypa
         return len(set(map(id, training._programs.values())))
 
     for settings in ({}, {"hidden_layer_sizes": (8,)}, {"sparsity": 0.1}):
-        monkeypatch.setattr(training, "_programs", collections.OrderedDict())
+        monkeypatch.setattr(training, "_programs", training.Cache(32))
         shared = [fit(n, **settings) for n in (3, 16)]
         assert n_programs() == 1
         with monkeypatch.context() as patch:
@@ -259,7 +258,7 @@ def test_numbers_of_components_up_to_a_multiple_share_a_program(digits, monkeypa
 def test_programs_are_not_shared_where_more_components_would_tell(digits, settings, monkeypatch):
     from skae._keras import training
 
-    monkeypatch.setattr(training, "_programs", collections.OrderedDict())
+    monkeypatch.setattr(training, "_programs", training.Cache(32))
     settings = {"output_activation": "sigmoid", "epochs": 1, **settings}
     for n_components in (3, 5):
         AutoencoderTransformer(n_components, early_stopping=False, **settings).fit(digits)

@@ -160,9 +160,9 @@ def _finish(name, spec, inputs, features, outputs, layers):
         outputs = _layer(Add, spec, f"{name}_sum")([outputs, layers[-1](inputs)])
     last = spec.code_activation if name == "encoder" else spec.output_activation
     outputs = _layer(Activation, spec, f"{name}_activation", activation=last)(outputs)
-    if name == "decoder" and (spec.output_scale != 1 or spec.output_offset):
-        options = {"scale": spec.output_scale, "offset": spec.output_offset}
-        outputs = _layer(Rescaling, spec, f"{name}_scale", **options)(outputs)
+    if name == "decoder" and spec.output_unit is not None:
+        options = {"scale": spec.output_unit, "offset": spec.output_unit}
+        outputs = _layer(Rescaling, spec, f"{name}_unit", **options)(outputs)
     model = keras.Model(inputs, outputs, name=name)
     return model, [variable for layer in layers for variable in layer.weights], features
 

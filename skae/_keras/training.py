@@ -54,11 +54,20 @@ def compiled(spec: NetworkSpec, recipe: Recipe, n_rows: int) -> "_Program":
     """The program for such rows, compiled now if no earlier fit has."""
     size = _padded(recipe.batch_size, n_rows)
     spec = spec.without_weights()
-    optimizer, _ = _without_decay(recipe.optimizer)
+    optimizer, _ = _shared_optimizer(recipe.optimizer)
     if spec.dense and recipe.n_steps * recipe.batch_size * spec.n_features <= QUICK:
         spec = _roomy(spec, optimizer)
     key = spec, recipe.loss, optimizer, size, recipe.corrupt is not None
-    return _programs.get(key, lambda: _Program(*key))
+    try:
+        return _programs.get(key, lambda: _Program(*key))
+    except TypeError as error:
+        if spec.dtype != "float64" or "does not match type" not in str(error):
+            raise
+        raise ValueError(
+            f"Keras can't train in float64 with optimizer={recipe.optimizer} and loss="
+            f"{recipe.loss}: part of it is float32 ({error}). Pass X as float32, or use another "
+            "optimizer."
+        ) from error
 
 
 def train(
@@ -153,14 +162,21 @@ def _optimizer(identifier):
 
 
 @functools.lru_cache
-def _without_decay(identifier):
-    """The optimizer with a weight decay of 1 if it has one, and how much it has."""
+def _shared_optimizer(identifier):
+    """The optimizer without what each training sets anew, and its weight decay.
+
+    A decay is 1 there, if there is one: what multiplies it is an input of the program.
+    """
     optimizer = _optimizer(identifier)
-    config = optimizer.get_config()
-    if config.get("weight_decay") is None:
-        return identifier, 0.0
-    shared = {"class_name": type(optimizer).__name__, "config": {**config, "weight_decay": 1.0}}
-    return json.dumps(shared, sort_keys=True), float(config["weight_decay"])
+    given = json.loads(identifier)
+    given = given if isinstance(given, dict) else {"class_name": given}
+    config = dict(given.get("config", {}))
+    decay = optimizer.get_config().get("weight_decay")
+    for name in ("learning_rate", "name"):
+        config.pop(name, None)
+    if decay is not None:
+        config["weight_decay"] = 1.0
+    return json.dumps({**given, "config": config}, sort_keys=True), float(decay or 0)
 
 
 class _Program:
@@ -186,15 +202,7 @@ class _Program:
         self._optimizer.build(self._trained.variables)
         self._optimizer_start = [tf.constant(v.numpy()) for v in self._optimizer.variables]
         shard = self.empty_shard()
-        try:
-            self._compiled = self._traced(shard)
-        except TypeError as error:
-            if spec.dtype != "float64" or "does not match type" not in str(error):
-                raise
-            raise ValueError(
-                f"Keras can't train in float64 with optimizer={optimizer} and loss={loss}: part "
-                f"of it is float32 ({error}). Pass X as float32, or use another optimizer."
-            ) from error
+        self._compiled = self._traced(shard)
         # XLA compiles at the first call. The first step in a process takes 30 ms too, so it is made
         # here, where something runs beside it: of empty rows, and undone before training. Not so
         # with a network of the user's, whose layers may be in use elsewhere.
@@ -222,7 +230,7 @@ class _Program:
     def reset(self, weights, recipe):
         self._trained.assign(weights)
         assign(self._optimizer.variables, self._optimizer_start)
-        decay = _without_decay(recipe.optimizer)[1]
+        decay = _shared_optimizer(recipe.optimizer)[1]
         self._strengths = np.array([*recipe.penalties, decay], self.dtype)
 
     def weights(self):
