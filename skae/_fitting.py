@@ -167,7 +167,8 @@ def _penalties(spec, settings, rows, seed):
     The divergence is weighed so that with `kl_weight` 1 the sum is an evidence lower bound: of
     cross-entropy and Poisson's loss as they are, of squared and absolute error with the noise that
     PCA leaves (Tipping & Bishop, 1999; the idea of fitting it is that of Rybkin et al., "Simple
-    and effective VAE training with calibrated decoders", ICML 2021).
+    and effective VAE training with calibrated decoders", ICML 2021), of a normal distribution or
+    of Laplace's. `_start` has to know of the latter.
     """
     price = 1.0
     loss = describe(settings.loss)
@@ -427,7 +428,8 @@ def _start(spec, settings, rows, seed, *, all_rows=False):
         return settings.init if spec.network else glorot_start(in_units(spec), rng), units
     pca = _pca(rows, spec, seed, all_rows=all_rows)
     units = units_for(spec, loss, rows, pca)
-    noise = settings.penalties.divergence * spec.n_features / 2 / units.scale**2
+    price = settings.penalties.divergence * spec.n_features / units.scale ** (loss.power or 0)
+    noise = 2 * price**2 if loss.shifts and loss.power == 1 else price / 2
     start = pca_start(in_units(spec), units.axes(pca), rng, noise)
     if starts_near(spec, settings):
         start = fit_decoder(spec, start, rows.sample(DECODED_ROWS, seed))

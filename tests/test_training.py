@@ -142,7 +142,7 @@ def test_losses_train(digits, loss):
         8, loss=loss, epochs=5, early_stopping=False, random_state=0
     ).fit(digits)
     assert fitted.loss_curve_[-1] < fitted.loss_curve_[0]
-    suits = {"binary_crossentropy": "sigmoid", "poisson": "exponential"}
+    suits = {"binary_crossentropy": "sigmoid", "poisson": "squareplus"}
     if loss in suits:
         assert fitted.network_["output_activation"] == suits[loss]
 
@@ -425,5 +425,5 @@ def test_what_training_starts_from_is_kept_where_it_is_the_best(digits):
 )
 def test_a_start_that_overflows_loses_and_a_network_that_does_so_too(gain, expected):
     gains = np.array([0.2, 0.2, gain, 0.3])
-    comparison = gains, np.ones(4), np.ones(4)
+    comparison = gains, np.ones(4), 2 * np.ones(4), np.ones(4)
     assert _clear_gain([comparison], last=True) == pytest.approx(expected)

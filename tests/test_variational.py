@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from sklearn.datasets import load_digits
+from sklearn.datasets import load_digits, load_wine
+from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import NearestNeighbors
+from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
 from skae import AutoencoderTransformer
 
@@ -22,8 +24,10 @@ def test_large_kl_weight_presses_the_code_together(digits):
     """The means go to 0; with a small weight they do not, and codes as they are sampled are close
     to standard normal either way."""
     train, test, _ = digits
-    pressed = AutoencoderTransformer(4, kl_weight=50.0, random_state=0).fit(train)
-    free = AutoencoderTransformer(4, kl_weight=0.05, random_state=0).fit(train)
+    pressed = AutoencoderTransformer(4, kl_weight=500.0, random_state=0)
+    with pytest.warns(UserWarning, match=r"4 of 4 units .* carry nothing: .* kl_weight than 500"):
+        pressed.fit(train)
+    free = AutoencoderTransformer(4, kl_weight=0.5, random_state=0).fit(train)
     assert np.abs(pressed.transform(test)).max() < 0.5
     assert free.transform(test).std() > 0.7
     for estimator in (pressed, free):
@@ -82,3 +86,59 @@ def test_sample_says_what_it_needs():
         ValueError, match=r"n_samples must be an int in the range \[1, inf\). Got 0"
     ):
         estimator.sample(0)
+
+
+@pytest.mark.parametrize("scaler", [MinMaxScaler, StandardScaler])
+@pytest.mark.parametrize("n_components", [2, 8])
+def test_weight_of_one_generates_at_any_scale(scaler, n_components):
+    """It is relative to the noise of the data: samples vary as PCA's reconstructions nearly do.
+    With the noise of standardised rows, those of rows in [0, 1] had 0.003 of the variance."""
+    X = scaler().fit_transform(load_wine().data)
+    estimator = AutoencoderTransformer(n_components, kl_weight=1.0, random_state=0).fit(X)
+    explained = PCA(n_components).fit(X).explained_variance_ratio_.sum()
+    samples = estimator.sample(5000, random_state=0)
+    assert samples.var(axis=0).sum() / X.var(axis=0).sum() > 0.7 * explained
+    assert estimator.score(X) > 0.9 * explained
+
+
+@pytest.mark.parametrize("loss", ["mse", "mae"])
+def test_weight_means_the_same_in_any_unit(loss):
+    """Codes and samples of rows that are 255 times as large are the same."""
+    X = StandardScaler().fit_transform(load_wine().data)
+    settings = {"kl_weight": 1.0, "loss": loss, "hidden_layer_sizes": (16,), "epochs": 50}
+    made = []
+    for scale in (1, 255):
+        estimator = AutoencoderTransformer(2, random_state=0, early_stopping=False, **settings)
+        estimator.fit(X * scale)
+        made.append([estimator.transform(X * scale), estimator.sample(9, random_state=0) / scale])
+    for one, other in zip(*made, strict=True):
+        assert_allclose(one, other, atol=1e-3)
+
+
+def test_weight_of_one_is_an_evidence_lower_bound():
+    """Of a linear network with squared error: it ends at the maximum of probabilistic PCA's
+    likelihood, where the mean of an axis of variance v has the variance 1 - noise / v."""
+    rng = np.random.default_rng(0)
+    X = 0.02 * (rng.normal(size=(4000, 3)) * [5, 3, 2]) @ np.linalg.qr(rng.normal(size=(8, 3)))[0].T
+    X += 0.02 * rng.normal(size=X.shape) + 0.5
+    settings = {"output_activation": "linear", "random_state": 0}
+    estimator = AutoencoderTransformer(3, kl_weight=1.0, **settings).fit(X)
+    values = np.linalg.eigvalsh(np.cov(X.T))[::-1]
+    expected = 1 - values[3:].mean() / values[:3]
+    found = np.linalg.eigvalsh(np.cov(estimator.transform(X).T))[::-1]
+    assert_allclose(found, expected, atol=0.03)
+
+
+def test_dead_units_are_told_once():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(500, 2)) @ rng.normal(size=(2, 9)) + 0.3 * rng.normal(size=(500, 9))
+    with pytest.warns(UserWarning, match="units of the variational code carry nothing") as caught:
+        AutoencoderTransformer(5, kl_weight=3.0, random_state=0).fit(X)
+    assert len(caught) == 1
+
+
+def test_sample_follows_what_was_fitted(digits):
+    estimator = AutoencoderTransformer(2, kl_weight=1.0, epochs=1).fit(digits[0])
+    assert estimator.set_params(kl_weight=0.0).sample(2).shape == (2, 64)
+    plain = AutoencoderTransformer(2, epochs=1).fit(digits[0])
+    assert not hasattr(plain.set_params(kl_weight=1.0), "sample")
