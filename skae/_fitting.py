@@ -425,7 +425,11 @@ def _start(spec, settings, rows, seed, *, all_rows=False):
     loss = describe(settings.loss)
     if spec.network is not None or settings.init != "pca":
         units = units_for(spec, loss, rows)
-        return settings.init if spec.network else glorot_start(in_units(spec), rng), units
+        if spec.network is not None:
+            return settings.init, units
+        # Without a bias a rectified code of zeros is decoded to zeros.
+        mean = rows.mean() if loss.directional else None
+        return glorot_start(in_units(spec), rng, mean), units
     pca = _pca(rows, spec, seed, all_rows=all_rows)
     units = units_for(spec, loss, rows, pca)
     price = settings.penalties.divergence * spec.n_features / units.scale ** (loss.power or 0)

@@ -11,6 +11,8 @@ class Loss(NamedTuple):
     output: str | None = None  # the output activation that suits it, if one does
     # The power of the unit of X that it has; None where it has a scale of its own.
     power: int | None = None
+    # Whether it has no gradient where a reconstruction is zero.
+    directional: bool = False
     shifts: bool = False  # whether it stays the same when X and its reconstruction move together
 
 
@@ -27,6 +29,7 @@ NAMES = {
 CLASSES = {
     "BinaryCrossentropy": NAMES["binary_crossentropy"],
     "Poisson": NAMES["poisson"],
+    "CosineSimilarity": Loss(directional=True),
 }
 
 

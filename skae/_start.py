@@ -215,9 +215,16 @@ def _inverse_activation(activation, mean):
     return mean, np.ones_like(mean)
 
 
-def glorot_start(spec: NetworkSpec, rng: np.random.Generator) -> list[np.ndarray]:
-    """Weights as Keras draws them by default (Glorot & Bengio, AISTATS 2010)."""
-    return _assemble(spec, rng, None)
+def glorot_start(
+    spec: NetworkSpec, rng: np.random.Generator, mean: np.ndarray | None = None
+) -> list[np.ndarray]:
+    """Weights as Keras draws them by default (Glorot & Bengio, AISTATS 2010); `mean` is the bias of
+    a dense output, if it is given."""
+    weights = _assemble(spec, rng, None)
+    if mean is not None and spec.image_shape is None:
+        bias = 2 * spec.n_encoder_arrays - 1 - spec.shortcut
+        weights[bias] = mean.astype(spec.dtype)
+    return weights
 
 
 def _assemble(spec, rng, ends):

@@ -82,7 +82,7 @@ WORSE_THAN_PCA = {
         load_digits().data / 16,
     ),
     "absolute error": (
-        {"code_activation": "gelu", "loss": "mae", **UNTRAINED},
+        {"code_activation": "gelu", "output_activation": "linear", "loss": "mae", **UNTRAINED},
         load_digits().data / 16,
     ),
 }
