@@ -106,14 +106,14 @@ def test_long_plans_take_no_memory(learning_rate):
     def noise(batch, rng):
         corrupted.append(len(batch))
         if len(corrupted) == 8:
-            raise StopIteration
+            raise KeyError("enough")
         return batch
 
     estimator = AutoencoderTransformer(
         4, **{**SETTINGS, "epochs": 10_000_000}, learning_rate=learning_rate, noise=noise
     )
     tracemalloc.start()
-    with pytest.raises(StopIteration):
+    with pytest.raises(KeyError, match="enough"):
         estimator.fit(X)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
