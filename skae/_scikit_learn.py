@@ -3,7 +3,6 @@
 from sklearn.base import _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils._set_output import ADAPTERS_MANAGER, _get_output_config
-from sklearn.utils.extmath import _randomized_svd
 from sklearn.utils.validation import _check_sample_weight
 
 __all__ = [
@@ -11,7 +10,6 @@ __all__ = [
     "StrOptions",
     "_check_sample_weight",
     "_fit_context",
-    "_randomized_svd",
     "in_container",
 ]
 
