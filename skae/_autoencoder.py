@@ -16,8 +16,9 @@ from skae import _inference
 from skae._fitting import fit
 from skae._framework import load_framework
 from skae._parameters import CONSTRAINTS, check_range, check_squares, warn_of_scales
+from skae._precision import precision
 from skae._resolve import resolve
-from skae._rows import Rows
+from skae._rows import Rows, without_duplicates
 from skae._scikit_learn import _check_sample_weight, _fit_context, in_container
 from skae._spec import NetworkSpec
 from skae._version import __version__
@@ -32,9 +33,6 @@ def _samples(estimator):
         "sample needs a variational code, whose distribution is known. Got kl_weight="
         f"{estimator.kl_weight!r}. Set kl_weight=1.0 for example, and fit."
     )
-
-
-FLOATS = [np.float32, np.float64]
 
 
 class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
@@ -156,8 +154,9 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         early.
 
     validation_fraction : float, default=0.1
-        Fraction of the distinct rows to hold out, 2,000 rows at most. Only used with early
-        stopping.
+        Fraction of the rows, by weight, to hold out, and no more than 2,000 rows of average weight.
+        Rows of many copies are held out only where there are few others; then, what is held out
+        may be more, and all rows are trained on in the end. Only used with early stopping.
 
     n_iter_no_change : int, default=10
         Epochs without improvement after which training ends, under a constant rate and with
@@ -342,7 +341,9 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Training data. float32 and float64 are computed as they are, all else as float32.
+            Training data. It is computed in float32 if that holds every value of its dtypes:
+            float16, float32, bool, and integers of 8 and 16 bits. All else, lists among it, is
+            computed in float64.
 
         y : Ignored
             Not used, present here for API consistency by convention.
@@ -413,7 +414,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         """
         check_is_fitted(self)
         spec = self._spec()
-        codes = check_array(X, dtype=FLOATS, estimator=self, input_name="X")
+        codes = check_array(X, dtype=precision(X), estimator=self, input_name="X")
         if codes.shape[1] != spec.n_components:
             raise ValueError(
                 f"X has {codes.shape[1]} columns, but AutoencoderTransformer decodes codes of "
@@ -561,8 +562,14 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         warm = self.warm_start and hasattr(self, "weights_")
         given, shows = X, not sparse.issparse(X)
         X = validate_data(
-            self, X, reset=not warm, dtype=FLOATS, accept_sparse="csr", ensure_all_finite=not shows
+            self,
+            X,
+            reset=not warm,
+            dtype=precision(X),
+            accept_sparse="csr",
+            ensure_all_finite=not shows,
         )
+        X = without_duplicates(X)
         rows = Rows(X)
         # The extremes, which are wanted anyway, are not finite if anything is not.
         if shows and not np.isfinite(rows.extremes).all():
@@ -603,16 +610,18 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
             self,
             X,
             reset=False,
-            dtype=FLOATS,
+            dtype=precision(X),
             accept_sparse=("csr", "csc"),
             ensure_all_finite=ensure_all_finite,
         )
 
     def _check_X_val(self, X_val, dtype):
         validate_data(self, X_val, reset=False, skip_check_array=True)
-        return check_array(
+        dtype = np.result_type(dtype, precision(X_val))
+        checked = check_array(
             X_val, dtype=dtype, accept_sparse="csr", estimator=self, input_name="X_val"
         )
+        return without_duplicates(checked)
 
     def _input_names(self):
         names = getattr(self, "feature_names_in_", None)
@@ -621,6 +630,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
+        # What is in neither becomes the first, but for what float32 holds exactly, as uint8.
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
 

@@ -78,6 +78,7 @@ class Split(NamedTuple):
 
     training: Rows
     validation: Rows | None
+    missed: bool = False  # if rows of many copies are held out
 
 
 class Fitted(NamedTuple):
@@ -252,7 +253,8 @@ def _fit_fresh(spec, settings, rows, splits, seed):
     if plain is not None and (gain <= 0 or (best == 0 and spec == plain)):
         return _untrained(plain, settings, rows, splits, seed)
     final = runs[0]
-    if splits[0].training is not rows and len(rows) < REFIT_BELOW:
+    missed = splits[0].missed or len(rows) < REFIT_BELOW
+    if splits[0].training is not rows and missed:
         n_epochs = best * final.check_every
         final = _run(spec, settings, Split(rows, None), seed, n_epochs=n_epochs)
     at_optimum = plain is not None or (spec.kl_weight and settings.init == "pca")

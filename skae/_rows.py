@@ -7,6 +7,10 @@ import numpy as np
 from scipy import sparse
 
 BLOCK_BYTES = 8 * 2**20
+# The copies of a row may be this part of what is held out, if there are enough such rows.
+RARE = 0.01
+# Where they are more than this part of it, a network that was not trained on the row lacks it.
+MISSED = 0.1
 
 
 class Rows:
@@ -113,23 +117,30 @@ class Rows:
         return bool(self.extremes[0] >= low - slack and self.extremes[1] <= high + slack)
 
     def splits(self, fraction, n_splits, rng):
-        """Hold out disjoint fractions of the distinct rows, `n_splits` at most; return for each
-        the rest and what was held out.
+        """Hold out disjoint fractions of the rows, by weight, `n_splits` at most; return for each
+        the rest, what was held out, and whether rows of many copies had to be.
 
         A row goes where a hash of its content says, so copies of a row stay on one side: nothing
         leaks between the sides, and a weight of 2 is the same as two copies. There is no split of
         fewer than two distinct rows.
         """
-        hashes = self._hashes(rng)
-        distinct = np.unique(hashes)
-        if len(distinct) < 2:
+        hashes, positions = np.unique(self._hashes(rng), return_inverse=True)
+        if len(hashes) < 2:
             return []
-        n_held = min(max(1, round(fraction * len(distinct))), len(distinct) - 1)
-        splits = []
-        for i in range(min(n_splits, len(distinct) // n_held)):
-            first, last = distinct[i * n_held], distinct[(i + 1) * n_held - 1]
-            held = (hashes >= first) & (hashes <= last)
-            splits.append((self._view(np.flatnonzero(~held)), self.take(np.flatnonzero(held))))
+        copies = np.bincount(positions, self.weights)
+        share = min(max(1, round(fraction * copies.sum())), copies.sum() - copies.min())
+        # In the order of their hashes.
+        candidates = np.flatnonzero(copies <= _most_copies(copies, share))
+        ends = np.cumsum(copies[candidates])
+        splits, begin, before = [], 0, 0.0
+        while len(splits) < n_splits and (not splits or before + share <= ends[-1]):
+            end = max(begin + 1, np.searchsorted(ends, before + share, side="right"))
+            chosen = candidates[begin:end]
+            begin, before = end, ends[end - 1]
+            held = np.isin(positions, chosen)
+            missed = bool(copies[chosen].max() > max(1, MISSED * share))
+            sides = self._view(np.flatnonzero(~held)), self.take(np.flatnonzero(held))
+            splits.append((*sides, missed))
         return splits
 
     def _view(self, indices):
@@ -148,6 +159,7 @@ class Rows:
         per_word = 8 // self.dtype.itemsize
         n_words = -(-self.n_features // per_word)
         factors = rng.integers(2**64, size=n_words, dtype=np.uint64) | np.uint64(1)
+        of_zeros = rng.integers(2**64, dtype=np.uint64)  # without it, always the first
         hashes = []
         padded = np.zeros((0, n_words * per_word), self.dtype)
         for block, _ in self.blocks():
@@ -161,4 +173,32 @@ class Rows:
                 folded ^= folded >> np.uint64(32)
             # Twice as fast as a product of matrices, which for integers NumPy does not pass on.
             hashes.append(np.einsum("ij,j->i", words.view(np.uint64), factors))
-        return np.concatenate(hashes)
+        return np.concatenate(hashes) + of_zeros
+
+
+def without_duplicates(X):
+    """Rows to train on: a CSR matrix with one entry a place, in order; X itself if it is such, or
+    dense. SciPy would sum duplicates in place when it is asked for the extremes."""
+    if not sparse.issparse(X) or X.has_canonical_format:
+        return X
+    X = X.copy()
+    X.sum_duplicates()
+    return X
+
+
+def _most_copies(copies, share):
+    """The most copies, or weight, that a distinct row may have to be held out.
+
+    It should be no more than a hundredth of the share, or validation would rest on few rows, and
+    training would miss what may be a large part of the data. It has to be more where less than
+    three quarters of the data are rows of so few, and then less than would fill the share alone.
+    """
+    ordered = np.sort(copies)
+    totals = np.cumsum(ordered)
+    enough = max(share, 0.75 * totals[-1])
+    for needed in (enough, share):
+        most = max(RARE * share, ordered[np.searchsorted(totals, needed)])
+        if most < share:
+            return most
+    lighter = ordered[ordered < share]
+    return max(lighter, default=ordered[0])

@@ -26,11 +26,11 @@ MAX_EXACT = 1024
 # those that are so many eps of it, the error is at most a hundred-thousandth.
 ACCURATE = 5e4
 EPS = np.finfo(np.float64).eps
-# Block Krylov methods: axes beyond those wanted, products with the matrix, how often to begin
-# again at most, and the residual of an axis, as a part of its variance, with which it is found.
-OVERSAMPLING = 10
-KRYLOV_DEPTH = 6
-MAX_RESTARTS = 20
+# Block Lanczos: the width of a block, axes in the basis beyond twice those wanted, how many blocks
+# there may be, and the residual of an axis, as a part of its variance, with which it is found.
+KRYLOV_WIDTH = 8
+BASIS_TO_SPARE = 64
+MAX_PRODUCTS = 1_000
 CONVERGED = 1e-3
 # Entries of a product that are made at a time.
 PRODUCT_SIZE = 2**22
@@ -53,9 +53,7 @@ class PrincipalAxes(NamedTuple):
         """With further axes, in their order."""
         variances = np.concatenate([self.variances, variances])
         order = np.argsort(-variances, kind="stable")
-        return PrincipalAxes(
-            self.mean, np.concatenate([self.axes, axes])[order], variances[order]
-        )
+        return PrincipalAxes(self.mean, np.concatenate([self.axes, axes])[order], variances[order])
 
     @property
     def scale(self) -> float:
@@ -141,8 +139,9 @@ class _Centred:
 
     def rounding(self):
         """The sum of squares along an axis that may be rounding."""
-        least = max(EPS, np.finfo(self.rows.dtype).eps ** 2)
-        return least * self._found.variances[:1].sum() * self.rows.total_weight()
+        first, offset = self._found.variances[:1].sum(), np.square(self._found.mean).max()
+        noise = np.finfo(self.rows.dtype).eps ** 2
+        return max(EPS * first, noise * (first + offset)) * self.rows.total_weight()
 
     def squared_times(self, Q):
         """The transpose of the matrix times itself times Q."""
@@ -186,29 +185,40 @@ def _leading(symmetric, n_axes):
 
 
 def _from_krylov(centred, n_axes, *, seed):
-    """Musco & Musco, "Randomized block Krylov methods for stronger and faster approximate singular
-    value decomposition" (NeurIPS 2015), from the best axes again until they have converged."""
+    """Block Lanczos, which keeps the best axes when its basis is full and goes on from them (Wu &
+    Simon, "Thick-restart Lanczos method for large symmetric eigenvalue problems", 2000)."""
     n_features = centred.rows.n_features
-    width = n_axes + OVERSAMPLING
-    if 2 * width > n_features:
-        width = n_features
     rng = np.random.default_rng([seed, 3])
-    axes = np.linalg.qr(rng.standard_normal((n_features, width)))[0]
-    for _ in range(MAX_RESTARTS):
-        blocks = [axes]
-        for _ in range(min(KRYLOV_DEPTH, n_features // width - 1)):
-            blocks.append(np.linalg.qr(centred.squared_times(blocks[-1]))[0])
-        basis = np.linalg.qr(np.hstack(blocks))[0]
-        images = centred.squared_times(basis)
-        squares, turned = _leading(basis.T @ images, width)
-        axes = basis @ turned.T
-        residuals = np.linalg.norm(images @ turned.T - axes * squares, axis=0)
+    most = min(2 * n_axes + BASIS_TO_SPARE, n_features)
+    basis = images = np.empty((n_features, 0))
+    block = rng.standard_normal((n_features, KRYLOV_WIDTH))
+    for _ in range(MAX_PRODUCTS):
+        block = _orthonormal(block[:, : most - basis.shape[1]], basis, rng)
+        image = centred.squared_times(block)
+        basis, images, block = np.hstack([basis, block]), np.hstack([images, image]), image
+        if basis.shape[1] < most:
+            continue
+        squares, turned = _leading(basis.T @ images, min(n_axes + KRYLOV_WIDTH, most))
+        block = _orthonormal(block, basis, rng) if most < n_features else block
+        basis, images = basis @ turned.T, images @ turned.T
+        residuals = np.linalg.norm(images - basis * squares, axis=0)
         # An error of a variance is about the square of this. What is smaller than these is either
         # found again or nothing but rounding.
         relevant = squares > np.maximum(ACCURATE * EPS * squares[0], centred.rounding())
         if (residuals <= CONVERGED * squares)[:n_axes][relevant[:n_axes]].all():
             break
-    return squares[:n_axes] / centred.rows.total_weight(), axes[:, :n_axes].T
+    return squares[:n_axes] / centred.rows.total_weight(), basis[:, :n_axes].T
+
+
+def _orthonormal(block, basis, rng):
+    """An orthonormal block that is orthogonal to the basis; random where nothing else is left."""
+    for _ in range(2):  # once would leave what rounding has left
+        size = np.linalg.norm(block)
+        block, triangle = np.linalg.qr(block - basis @ (basis.T @ block))
+        lost = np.abs(np.diag(triangle)) <= 1e-10 * size
+        block[:, lost] = rng.standard_normal((len(block), np.count_nonzero(lost)))
+    block -= basis @ (basis.T @ block)
+    return np.linalg.qr(block)[0]
 
 
 def pca_start(

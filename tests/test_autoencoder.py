@@ -143,12 +143,6 @@ def test_float_dtypes_stay(digits, dtype):
     assert estimator.transform(X).dtype == estimator.reconstruct(X).dtype == dtype
 
 
-def test_other_dtypes_become_float32():
-    X = load_digits().data[:200].astype(np.uint8)
-    estimator = AutoencoderTransformer(4, random_state=0).fit(X)
-    assert estimator.transform(X).dtype == np.float32
-
-
 def test_float64_is_computed_in_float64(digits):
     """A float64 fit agrees with itself on reordered sums far beyond what float32 could."""
     X = digits[:100].astype(np.float64)
@@ -202,7 +196,8 @@ def test_input_kinds_agree(digits, tmp_path, kind):
         "csr_matrix": sparse.csr_matrix,
     }
     other = containers[kind](X)
-    expected = AutoencoderTransformer(8, random_state=0).fit(X)
+    in_its_dtype = X.astype(np.float64) if kind == "list" else X
+    expected = AutoencoderTransformer(8, random_state=0).fit(in_its_dtype)
     actual = AutoencoderTransformer(8, random_state=0).fit(other)
     # Sums of the PCA start round differently over columns than over rows.
     tolerance = 1e-3 if kind in ("F", "strided") else 1e-4

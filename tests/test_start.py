@@ -84,6 +84,80 @@ def test_raw_tables_in_float32_are_reconstructed_as_by_pca():
     assert_allclose(codes.std(axis=0), np.sqrt(pca.explained_variance_), rtol=0.01)
 
 
+def with_wide_columns(n_rows, n_features, ratio):
+    """Rows of seven axes and noise, beside columns that vary far more, or in between."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(n_rows, 7)) @ rng.normal(size=(7, n_features))
+    X += 0.3 * rng.normal(size=X.shape)
+    X[:, 0] = ratio * rng.normal(size=n_rows)
+    X[:, 5] = np.sqrt(ratio) * rng.normal(size=n_rows)
+    return X
+
+
+@pytest.mark.parametrize("container", [np.asarray, sparse.csr_array])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("ratio", [1e2, 1e4, 1e7])
+@pytest.mark.parametrize(
+    "shape", [(70_000, 128), (300, 20), (60, 128), (50, 1_100), (1_100, 1_050)]
+)
+def test_axes_of_columns_of_other_scales_are_those_of_pca(shape, ratio, dtype, container):
+    """The products of the first shape are made in float32 at first, where X is."""
+    X = with_wide_columns(*shape, ratio).astype(dtype)
+    pca = principal_axes(Rows(container(X)), 12, 0)
+    theirs = PCA(12, svd_solver="full").fit(X.astype(np.float64))
+    expected = theirs.explained_variance_ * (1 - 1 / len(X))
+    assert_allclose(pca.variances, expected, rtol=1e-5)
+    assert_allclose(pca.axes @ pca.axes.T, np.eye(12), atol=1e-8)
+    first = np.abs(np.sum(pca.axes[:9] * theirs.components_[:9], axis=1))
+    assert_allclose(first, 1, rtol=1e-3)
+
+
+def test_components_are_not_lost_beside_a_wide_column():
+    X = with_wide_columns(70_000, 128, 1e4).astype(np.float32)
+    fitted = AutoencoderTransformer(8, random_state=0).fit(X)
+    pca = PCA(8, svd_solver="full").fit(X.astype(np.float64))
+    codes = fitted.transform(X[:5_000])
+    theirs = pca.transform(X[:5_000].astype(np.float64))
+    assert_allclose(np.abs(codes), np.abs(theirs), atol=1e-3 * theirs.std(axis=0).max())
+    ours = np.square(fitted.reconstruct(X) - X.astype(np.float64))[:, 1:].sum()
+    of_pca = np.square(pca.inverse_transform(pca.transform(X)) - X)[:, 1:].sum()
+    assert ours < (1 + 1e-5) * of_pca
+
+
+def flat_spectrum(kind):
+    """Wide sparse rows of which axis after axis explains nearly as much."""
+    rng = np.random.default_rng(0)
+    if kind == "one-hot":
+        return sparse.csr_array(np.eye(1_100)[rng.integers(1_100, size=2_500)])
+    if kind == "words":
+        X = sparse.random_array((2_500, 1_500), density=0.02, rng=rng, format="csr")
+        return X * (1 / np.sqrt(np.arange(1, 1_501)))
+    return sparse.random_array((2_000, 1_300), density=0.01, rng=rng, format="csr")
+
+
+@pytest.mark.parametrize("n_components", [1, 32, 100, 700])
+@pytest.mark.parametrize("container", [sparse.csr_array, sparse.csr_array.toarray])
+@pytest.mark.parametrize("kind", ["one-hot", "words", "uniform"])
+def test_wide_rows_start_from_pca_itself(kind, container, n_components):
+    """Within a hundred-thousandth of its error, whatever the spectrum."""
+    X = sparse.csr_array(flat_spectrum(kind))
+    pca = principal_axes(Rows(container(X)), n_components, 0)
+    dense = X.toarray()
+    variances = PCA(svd_solver="full").fit(dense).explained_variance_ * (1 - 1 / len(dense))
+    total = variances.sum()
+    error = total - pca.variances.sum()
+    assert error <= (1 + 1e-5) * (total - variances[:n_components].sum())
+    projected = (dense - pca.mean) @ pca.axes.T
+    assert_allclose(np.square(projected).mean(axis=0), pca.variances, rtol=1e-8)
+
+
+def test_as_many_axes_as_a_sparse_matrix_has_rows():
+    X = sparse.random_array((30, 1_100), density=0.1, rng=np.random.default_rng(0), format="csr")
+    pca = principal_axes(Rows(sparse.csr_array(X)), 40, 0)
+    expected = PCA(29).fit(X.toarray()).explained_variance_ * 29 / 30
+    assert_allclose(pca.variances, expected, rtol=1e-8)
+
+
 @pytest.mark.parametrize("scale", [1e-25, 1.0, 1e20, 1e30])
 def test_rows_whose_squares_float32_does_not_hold_are_reconstructed_as_by_pca(scale):
     """So many that their covariance would be made in float32 if it could."""

@@ -366,8 +366,8 @@ def test_rows_that_differ_are_not_held_out_as_copies(dtype, values):
     """Of small integers most bits are zero, and all rows have to get hashes of their own."""
     values = np.array(values).clip(None, np.finfo(dtype).max).astype(dtype)
     X = np.random.default_rng(0).choice(values, size=(5_000, 64))
-    ((training, held),) = Rows(X).splits(0.1, 1, np.random.default_rng(0))
-    assert (len(training), len(held)) == (4_500, 500)
+    ((training, held, missed),) = Rows(X).splits(0.1, 1, np.random.default_rng(0))
+    assert (len(training), len(held), missed) == (4_500, 500, False)
 
 
 def test_rows_of_weight_zero_are_not_there(digits):
