@@ -1,6 +1,5 @@
 """The estimator: parameters, validation, public methods."""
 
-import copy
 import warnings
 from numbers import Integral
 
@@ -367,9 +366,9 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
             The fitted estimator.
         """
         # What happens to a copy, and is taken over at once when all has succeeded, can't be lost.
-        fitted = copy.copy(self)
+        before, fitted = self.__dict__.copy(), _twin(self)
         fitted._fit(X, sample_weight, X_val)
-        self.__dict__ = fitted.__dict__
+        self.__dict__ = _merged(before, self.__dict__, fitted.__dict__)
         return self
 
     def transform(self, X):
@@ -501,7 +500,8 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
 
         The file holds parameters and weights as plain data, in the safetensors format, and is the
         same to the byte for the same estimator. It takes its place at once when it is complete:
-        if that fails or is interrupted, an earlier file stays as it was.
+        if that fails or is interrupted, an earlier file stays as it was. Callbacks of
+        scikit-learn are left out.
 
         Parameters
         ----------
@@ -650,6 +650,28 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
                 stacklevel=2,
             )
         super().__setstate__(state)
+
+
+def _twin(estimator):
+    """A shallow copy with all attributes, also those that a subclass does not pickle."""
+    twin = object.__new__(type(estimator))
+    state = object.__getstate__(estimator)
+    attributes, slots = state if isinstance(state, tuple) else (state, {})
+    twin.__dict__.update(attributes)
+    for name, value in slots.items():
+        object.__setattr__(twin, name, value)
+    return twin
+
+
+def _merged(before, now, after):
+    """Attributes as they are now, with all that a twin has changed, added and deleted since."""
+    changed = {
+        name: value
+        for name, value in after.items()
+        if name not in before or value is not before[name]
+    }
+    deleted = before.keys() - after.keys()
+    return {name: value for name, value in now.items() if name not in deleted} | changed
 
 
 def _counts(sample_weight, X):

@@ -27,6 +27,14 @@ ATTRIBUTES = {
     "_sklearn_output_config",
     "_metadata_request",
 }
+# What scikit-learn keeps on an estimator to follow a fit. A file leaves it out: such objects
+# belong to a process, and only `fit` uses them.
+CALLBACKS = {
+    "_skl_callbacks",
+    "_skl_callbacks_to_teardown",
+    "_callback_fit_ctx",
+    "_parent_callback_ctx",
+}
 PARAMETERS = AutoencoderTransformer()._get_param_names()
 SEQUENCES = {"hidden_layer_sizes", "image_shape", "noise"}
 # Of what Keras can make from a name alone: a configuration could also name a module to import.
@@ -93,7 +101,7 @@ def _refuse_to_lose(estimator):
             f"save writes an AutoencoderTransformer, and this is a {type(estimator).__name__}, "
             "which would come back as something else. Pickle it."
         )
-    unknown = sorted(vars(estimator).keys() - ATTRIBUTES - set(PARAMETERS))
+    unknown = sorted(vars(estimator).keys() - ATTRIBUTES - CALLBACKS - set(PARAMETERS))
     if unknown:
         raise ValueError(
             "A file has no place for attributes that are not skae's. Got "

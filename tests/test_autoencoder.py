@@ -83,6 +83,53 @@ def test_a_refit_without_names_forgets_names():
     assert list(decoded.columns) == ["x0", "x1", "x2", "x3", "x4"]
 
 
+class Forgetful(AutoencoderTransformer):
+    """A subclass that keeps a connection out of its pickles."""
+
+    def __getstate__(self):
+        state = super().__getstate__()
+        return {name: state[name] for name in state.keys() - {"connection", "_skae_version"}}
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("warm_start", [False, True])
+def test_fit_loses_nothing_that_a_subclass_does_not_pickle(digits, warm_start):
+    estimator = Forgetful(2, output_activation="linear", warm_start=warm_start)
+    estimator.connection = connection = object()
+    for _ in range(2):
+        assert estimator.fit(digits[:100]).connection is connection
+    assert "connection" not in estimator.__getstate__()  # or the test would show nothing
+
+
+def test_fit_of_a_subclass_with_slots(digits):
+    """scikit-learn does not pickle such a class, but fits it."""
+
+    class Slotted(AutoencoderTransformer):
+        __slots__ = ("calls",)
+
+        def _seed(self):
+            return self.calls  # which the copy that is fitted has, too
+
+    estimator = Slotted(2, output_activation="linear")
+    estimator.calls = 3
+    assert estimator.fit(digits[:100]).calls == 3
+    assert estimator.transform(digits).shape == (len(digits), 2)
+
+
+def test_fit_keeps_what_its_own_callables_set_on_the_estimator(digits):
+    """The noise of a subclass may count its calls, for one."""
+
+    class Counting(AutoencoderTransformer):
+        def degrade(self, batch, _):
+            self.calls = getattr(self, "calls", 0) + 1
+            return batch
+
+    estimator = Counting(2, epochs=1, early_stopping=False)
+    estimator.set_params(noise=estimator.degrade).fit(digits[:100])
+    assert estimator.calls > 0
+    assert estimator.transform(digits).shape == (len(digits), 2)
+
+
 def test_score_is_r2(digits, fitted):
     weights = np.random.default_rng(0).uniform(size=len(digits))
     expected = r2_score(

@@ -101,7 +101,7 @@ def interrupted_fit(estimator, at):
         ):
             return None
         line = linecache.getline(path, frame.f_lineno).lstrip() if event == "line" else "with "
-        last = line.startswith("self.__dict__.update(")
+        last = line.startswith("self.__dict__ = _merged(")
         if not line.startswith("with ") and (next(lines) == at or last):
             raise KeyboardInterrupt
         return trace
@@ -117,8 +117,9 @@ def interrupted_fit(estimator, at):
             sys.settrace(before[0])
             threading.settrace(before[1])
 
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt) as interrupt:
         traced_fit()
+    assert at >= 0 or interrupt.traceback[-2].name == "fit"  # it came to the last line
     return next(lines) - 1
 
 

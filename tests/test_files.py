@@ -314,6 +314,16 @@ REFUSED = {
 }
 
 
+def test_callbacks_of_scikit_learn_are_left_out(fitted, tmp_path):
+    """They follow a fit, and say nothing of what was fitted."""
+    fitted.save(tmp_path / "without")
+    estimator = copy_of(fitted)
+    estimator._skl_callbacks = [print]
+    estimator._parent_callback_ctx = object()
+    estimator.save(tmp_path / "with")
+    assert (tmp_path / "with").read_bytes() == (tmp_path / "without").read_bytes()
+
+
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_a_file_cannot_hold_is_refused(fitted, name, tmp_path):
     """Nothing is lost in silence, and no file is written that could not be loaded."""
