@@ -9,7 +9,6 @@ import numpy as np
 from sklearn.base import BaseEstimator, is_classifier
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
-from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
 
 from skae._autoencoder import AutoencoderTransformer
@@ -19,8 +18,17 @@ from skae._spec import NetworkSpec
 try:
     from onnx import numpy_helper
     from skl2onnx import convert_sklearn, update_registered_converter
-    from skl2onnx.algebra.type_helper import guess_initial_types
-    from skl2onnx.common.data_types import guess_numpy_type, guess_proto_type, guess_tensor_type
+    from skl2onnx.common.data_types import (
+        BooleanTensorType,
+        DoubleTensorType,
+        FloatTensorType,
+        Int8TensorType,
+        UInt8TensorType,
+        guess_numpy_type,
+        guess_proto_type,
+    )
+
+    from skae._graph_inputs import columns_of, initial_types, restore
 except ImportError as error:
     raise ImportError(
         "skae.onnx needs skl2onnx, which is not installed or not whole. Install it with: "
@@ -30,6 +38,8 @@ except ImportError as error:
 __all__ = ["register", "to_onnx"]
 
 METHODS = ("auto", "inverse_transform", "reconstruct")
+# Types whose every value float32 holds exactly.
+NARROW = (BooleanTensorType, FloatTensorType, Int8TensorType, UInt8TensorType)
 # Steps whose inverse stretches each column and moves it.
 SCALERS = (MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler)
 
@@ -45,10 +55,12 @@ def to_onnx(model, X, *, method="auto", options=None, target_opset=None):
 
     X : {array-like, sparse matrix} of shape (n_samples, n_features)
         A row or more of what the model will be given, for their dtype and width: codes of shape
-        (n_samples, n_components) for ``method="inverse_transform"``. From float64 rows the graph
-        computes in float64, from float32 and integers in float32, but for the sums of dense
-        layers: those are float64 in either case, then rounded. An array makes one input, "X",
-        of any number of rows; a pandas frame makes an input for each column, with its name.
+        (n_samples, n_components) for ``method="inverse_transform"``. The graph computes in
+        float32 if that holds every value of the types in X exactly (float16, bool, integers of 8
+        and 16 bits), else in float64; sums of dense layers are float64 in either case, then
+        rounded. An array makes one input, "X", of any number of rows. A pandas or polars frame
+        makes an input for each column, with its name and type. An output that a column has the
+        name of gets a number.
 
     method : {"auto", "inverse_transform", "reconstruct"}, default="auto"
         What the graph computes. "auto" is `transform` of a transformer, label and probabilities
@@ -110,24 +122,24 @@ def to_onnx(model, X, *, method="auto", options=None, target_opset=None):
     if method not in METHODS:
         raise ValueError(f"The 'method' parameter must be one of {METHODS}. Got {method!r}.")
     check_is_fitted(model)
-    if not hasattr(X, "iloc"):
-        X = check_array(X, dtype=None, accept_sparse=True, ensure_all_finite=False)[:1]
-        X = X if isinstance(X, np.ndarray) else X.toarray()  # onnxruntime has dense rows alone
+    columns = columns_of(X)
     if options is None and method == "auto" and is_classifier(model):
         options = {"zipmap": False}
     if method != "auto":
         steps = [model] if method == "reconstruct" else []
         model = make_pipeline(*steps, *_inverses(model))
     kinds = (AutoencoderTransformer, _Inverse)
-    return convert_sklearn(
+    converted = convert_sklearn(
         model,
         name=type(model).__name__,
-        initial_types=guess_initial_types(X),
+        initial_types=initial_types(columns),
         target_opset=target_opset,
         custom_conversion_functions=dict.fromkeys(kinds, _convert),
         custom_shape_calculators=dict.fromkeys(kinds, _set_shape),
         options=options,
     )
+    restore(converted.graph, columns)
+    return converted
 
 
 def register():
@@ -186,8 +198,9 @@ def _set_shape(operator):
             "method='inverse_transform' codes. Give a row or more of what it will be given."
         )
     output = operator.outputs[0]
-    output.type = guess_tensor_type(operator.inputs[0].type)
-    output.type.shape = [operator.inputs[0].get_first_dimension(), n_out]
+    narrow = all(isinstance(variable.type, NARROW) for variable in operator.inputs)
+    shape = [operator.inputs[0].get_first_dimension(), n_out]
+    output.type = (FloatTensorType if narrow else DoubleTensorType)(shape)
 
 
 def _convert(scope, operator, container):

@@ -11,6 +11,7 @@ import textwrap
 import numpy as np
 import onnxruntime
 import pandas as pd
+import polars as pl
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
@@ -23,12 +24,17 @@ from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import FeatureUnion, make_pipeline
-from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
+from sklearn.preprocessing import (
+    MaxAbsScaler,
+    MinMaxScaler,
+    OneHotEncoder,
+    StandardScaler,
+)
 
 import skae
 from skae import AutoencoderTransformer
 from skae._activations import ACTIVATIONS
-from skae.onnx import to_onnx
+from skae.onnx import SCALERS, to_onnx
 
 X, y = load_digits(return_X_y=True)
 X, y = X[:400], y[:400]
@@ -165,7 +171,7 @@ def test_activations_agree(shallow, name):
         estimator.network_ = fitted
 
 
-@pytest.mark.parametrize("scaler", [MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler])
+@pytest.mark.parametrize("scaler", SCALERS)
 def test_scalers_are_undone(scaler):
     rows = X[:, 2:12].astype(np.float32)
     pipe = make_pipeline(scaler(), "passthrough", untrained(4))
@@ -201,15 +207,128 @@ def test_rows_of_other_kinds():
         (given,) = onnxruntime.InferenceSession(graph.SerializeToString()).get_inputs()
         dtype = {"tensor(float)": np.float32, "tensor(double)": np.float64}[given.type]
         assert_allclose(run(graph, rows.astype(dtype))[0], codes, atol=1e-5)
-    for integers in (np.int64, np.uint8):
-        whole = rows.astype(integers)
-        assert_agree(run(to_onnx(estimator, whole), whole)[0], codes, np.float32)
-    frame = pd.DataFrame(rows, columns=[f"pixel_{i}" for i in range(12)])
-    session = onnxruntime.InferenceSession(to_onnx(estimator, frame).SerializeToString())
-    names = [given.name for given in session.get_inputs()]
-    assert names == list(frame.columns)
-    outputs = session.run(None, {name: frame[[name]].to_numpy() for name in names})
-    assert_agree(outputs[0], codes, np.float32)
+    for whole, dtype in WHOLE.items():
+        expected = estimator.transform(rows.astype(dtype))
+        assert_agree(
+            run(to_onnx(estimator, rows.astype(whole)), rows.astype(whole))[0], expected, dtype
+        )
+
+
+# In which precision whole numbers are computed: in float32 if it holds all of the type.
+WHOLE = {"uint8": np.float32, "int16": np.float32, "int32": np.float64, "int64": np.float64}
+# Names that are no identifiers, that are the same where they are made so, and those of outputs.
+COLUMNS = ["price (EUR)", "a b", "a_b", "1st", "ä/ö", "variable", "label", "label_1"]
+TYPES = {
+    "whole numbers first": (["int64"] + ["float32"] * 7, np.float64),
+    "small ones first": (["int8"] + ["float32"] * 7, np.float32),
+    "small ones alone": (["int8", "uint8", "int16", "uint16"] * 2, np.float32),
+    "whole numbers of all sizes": (["uint8", "int16", "uint32", "int64"] * 2, np.float64),
+    "booleans": (["bool"] + ["int8"] * 7, np.float32),
+    "two precisions": (["float32", "float64"] * 4, np.float64),
+    "double": (["float64"] * 8, np.float64),
+    "nullable": (["Int16", "Float32", "boolean", "float32"] * 2, np.float32),
+    "nullable and double": (["Float32", "Float64"] * 4, np.float64),
+}
+
+
+def run_frame(model, frame):
+    """Outputs for the columns of a frame, in the types that it has them in."""
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+    assert [given.name for given in session.get_inputs()] == list(frame.columns)
+    columns = {name: np.asarray(frame[name]).reshape(-1, 1) for name in frame.columns}
+    return session.run(None, columns)
+
+
+def frame_of(types):
+    """Digits in these types, of which float64 alone holds some of those that are float64."""
+    frame = pd.DataFrame(X[:, 18:26], columns=COLUMNS)
+    for name, given in zip(COLUMNS, types, strict=True):
+        column = frame[name] > 4 if given.startswith("bool") else frame[name]
+        frame[name] = (column + 1 / 3 if given.endswith("64") else column).astype(given)
+    return frame
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_frames_have_one_precision_and_their_own_names(kind):
+    """That in which all columns are exact, whichever comes first."""
+    types, dtype = TYPES[kind]
+    frame = frame_of(types)
+    wide = frame.astype(np.float64)
+    columns = ColumnTransformer(
+        [("one", StandardScaler(), COLUMNS[:4]), ("two", untrained(2), COLUMNS[2:])]
+    )
+    for model in (untrained(3), make_pipeline(columns, untrained(3))):
+        expected = model.fit(wide).transform(wide)
+        (actual,) = run_frame(to_onnx(model, frame), frame)
+        assert actual.dtype == dtype
+        assert_allclose(actual, expected, rtol=0, atol=1e-6 * np.abs(expected).max())
+    polars = pl.from_pandas(frame)
+    model = untrained(3).fit(wide)
+    assert_agree(run_frame(to_onnx(model, polars), polars)[0], model.transform(wide), dtype)
+
+
+def test_frames_through_all_that_stands_around_the_estimator():
+    """And back from codes, whose names are those that `set_output` gives or any other."""
+    frame = frame_of(TYPES["whole numbers first"][0])
+    wide = frame.astype(np.float64)
+    pipes = [make_pipeline(scaler(), untrained(3)) for scaler in SCALERS]
+    pipes.append(FeatureUnion([("codes", untrained(2)), ("features", MaxAbsScaler())]))
+    for pipe in pipes:
+        expected = pipe.fit(wide).transform(wide)
+        assert_agree(run_frame(to_onnx(pipe, frame), frame)[0], expected, np.float64)
+    classifier = make_pipeline(untrained(3), LogisticRegression(max_iter=500)).fit(wide, y)
+    labels, probabilities = run_frame(to_onnx(classifier, frame), frame)
+    assert_array_equal(labels, classifier.predict(wide))
+    assert_agree(probabilities, classifier.predict_proba(wide), np.float64)
+    codes = pd.DataFrame(pipes[0].transform(wide), columns=["a b", "a_b", "variable"])
+    back = to_onnx(pipes[0], codes, method="inverse_transform")
+    expected = pipes[0].inverse_transform(codes.to_numpy())
+    assert_agree(run_frame(back, codes)[0], expected, np.float64)
+
+
+def test_strings_of_a_frame_stay_strings():
+    """Beside numbers of one precision, for the encoder that takes them."""
+    frame = pd.DataFrame(X[:, 18:22], columns=COLUMNS[:4]).astype({COLUMNS[0]: np.int32})
+    frame["home town"] = np.where(y > 4, "Oslo", "Rome")
+    encoder = OneHotEncoder(sparse_output=False)
+    columns = ColumnTransformer(
+        [("strings", encoder, ["home town"]), ("numbers", StandardScaler(), COLUMNS[:4])]
+    )
+    pipe = make_pipeline(columns, untrained(3)).fit(frame)
+    assert_agree(run_frame(to_onnx(pipe, frame), frame)[0], pipe.transform(frame), np.float64)
+
+
+def test_registered_converters_take_the_precision_of_all_columns():
+    """Of those that skl2onnx has types for; where it is called by the user, it changes names."""
+    out = fresh(
+        """
+        import numpy as np, onnxruntime, pandas as pd, skae, skae.onnx, skl2onnx
+        X = np.random.default_rng(0).normal(0, 9, size=(50, 4)).round(2)
+        frame = pd.DataFrame(X, columns=list("abcd")).astype({"a": "int64", "b": "float32"})
+        wide = frame.astype("float64")
+        estimator = skae.AutoencoderTransformer(2, output_activation="linear").fit(wide)
+        skae.onnx.register()
+        graph = skl2onnx.to_onnx(estimator, frame).SerializeToString()
+        columns = {name: frame[[name]].to_numpy() for name in frame.columns}
+        (codes,) = onnxruntime.InferenceSession(graph).run(None, columns)
+        print(codes.dtype, np.abs(codes - estimator.transform(wide)).max() < 1e-13)
+        """
+    )
+    assert out.split() == ["float64", "True"]
+
+
+def test_frames_that_a_graph_cannot_take_are_refused_with_the_way_out():
+    estimator = untrained(2).fit(X[:, 18:21])
+    frame = pd.DataFrame(X[:2, 18:21], columns=["a", "b", "c"])
+    for names in (["a", "a", "c"], ["a", "", "c"]):
+        with pytest.raises(ValueError, match=r"must differ.*Got \['a', .*Rename"):
+            to_onnx(estimator, frame.set_axis(names, axis=1))
+    with pytest.raises(ValueError, match=r"'b' has neither.*of dtype datetime64"):
+        to_onnx(estimator, frame.assign(b=pd.Timestamp("2020-01-01")))
+    with pytest.raises(ValueError, match=r"'b' has neither.*\(1, 2\), of dtype object"):
+        to_onnx(estimator, frame.assign(b=[(1, 2), (3, 4)]))
+    numbered = to_onnx(estimator, frame.set_axis([0, 1, 2], axis=1))
+    assert [given.name for given in numbered.graph.input] == ["0", "1", "2"]
 
 
 def test_options_are_those_of_skl2onnx():
