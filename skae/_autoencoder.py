@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from skae import _inference
 from skae._fitting import fit
 from skae._framework import load_framework
+from skae._losses import describe
 from skae._parameters import CONSTRAINTS, check_range, check_squares, warn_of_scales
 from skae._precision import precision
 from skae._resolve import resolve
@@ -630,6 +631,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
+        tags.input_tags.positive_only = _needs_positive(self.loss)
         # What is in neither becomes the first, but for what float32 holds exactly, as uint8.
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
@@ -650,6 +652,14 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
                 stacklevel=2,
             )
         super().__setstate__(state)
+
+
+def _needs_positive(loss):
+    """Whether a loss is not defined below zero. Of what is no loss, `fit` says so."""
+    try:
+        return describe(loss).low >= 0
+    except (AttributeError, KeyError, TypeError):
+        return False
 
 
 def _twin(estimator):

@@ -104,8 +104,10 @@ def check_range(loss: str | dict, X: Rows, name: str = "X") -> None:
     """Refuse data that the loss is not defined for."""
     low, high = describe(loss)[:2]
     if not X.within(low, high):
+        # scikit-learn's words, which its checks look for.
+        start = "Negative values in data: " if low == 0 and X.extremes[0] < 0 else ""
         raise ValueError(
-            f"loss={loss!r} needs {name} in the range [{low:g}, {high:g}]. Got values from "
+            f"{start}loss={loss!r} needs {name} in the range [{low:g}, {high:g}]. Got values from "
             f"{X.extremes[0]:.6g} to {X.extremes[1]:.6g} instead. Scale {name}, with "
             "sklearn.preprocessing.MinMaxScaler for example, or use loss='mse'."
         )

@@ -10,6 +10,8 @@ import pytest
 from scipy import sparse
 from sklearn.datasets import load_diabetes, load_digits, load_iris
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.pipeline import make_pipeline
+from sklearn.utils import get_tags
 
 from skae import AutoencoderTransformer
 from skae._parameters import warn_of_scales
@@ -153,14 +155,40 @@ def test_an_optimizer_of_another_precision_is_refused_with_a_way_out():
 
 @pytest.mark.parametrize(
     ("loss", "data", "bounds"),
-    [("binary_crossentropy", X * 2, "[0, 1]"), ("poisson", X - 1, "[0, inf]")],
+    [
+        ("binary_crossentropy", X * 2, "[0, 1]"),
+        ("binary_crossentropy", X - 1, "[0, 1]"),
+        ("poisson", X - 1, "[0, inf]"),
+    ],
 )
 def test_data_outside_the_range_of_the_loss(loss, data, bounds):
-    message = re.escape(f"loss='{loss}' needs X in the range {bounds}. Got values from")
+    start = "Negative values in data: " if data.min() < 0 else ""  # as scikit-learn says it
+    message = "^" + re.escape(
+        f"{start}loss='{loss}' needs X in the range {bounds}. Got values from"
+    )
     with pytest.raises(ValueError, match=message):
         AutoencoderTransformer(4, loss=loss).fit(data)
     with pytest.raises(ValueError, match="needs X_val in the range"):
         AutoencoderTransformer(4, loss=loss).fit(X, X_val=data)
+
+
+@pytest.mark.parametrize(
+    ("loss", "expected"),
+    [
+        ("mse", False),
+        ("poisson", True),
+        ("binary_crossentropy", True),
+        ({"class_name": "Poisson", "config": {}}, True),
+        ({"class_name": "Huber", "config": {}}, False),
+        # What `fit` refuses has tags all the same: scikit-learn asks for them before.
+        ("median", False),
+        ({}, False),
+        (None, False),
+    ],
+)
+def test_tags_say_where_the_loss_needs_positive_data(loss, expected):
+    assert get_tags(AutoencoderTransformer(loss=loss)).input_tags.positive_only is expected
+    assert get_tags(make_pipeline(AutoencoderTransformer(loss=loss))).input_tags.sparse
 
 
 def test_unfitted():

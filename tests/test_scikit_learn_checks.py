@@ -2,6 +2,7 @@
 
 import functools
 
+import numpy as np
 import pytest
 import sklearn
 from sklearn.utils import estimator_checks
@@ -9,6 +10,31 @@ from sklearn.utils.estimator_checks import estimator_checks_generator, parametri
 from sklearn.utils.fixes import parse_version
 
 from skae import AutoencoderTransformer
+
+
+class OneColumnImages(AutoencoderTransformer):
+    """Takes rows for images of one column, however many features a check has."""
+
+    def fit(self, X, y=None, *, sample_weight=None, X_val=None):
+        given, shape = self.image_shape, getattr(X, "shape", None) or np.asarray(X).shape
+        self.image_shape = (*shape[1:], 1) if given is None else given
+        try:
+            return super().fit(X, y, sample_weight=sample_weight, X_val=X_val)
+        finally:
+            self.image_shape = given
+
+
+def two_layers(spec):
+    """A network that follows its description."""
+    import keras
+
+    def half(n_inputs, n_outputs):
+        kernels = keras.initializers.GlorotUniform(seed=0)
+        dense = keras.layers.Dense(n_outputs, kernel_initializer=kernels, dtype=spec.dtype)
+        return keras.Sequential([keras.Input((n_inputs,), dtype=spec.dtype), dense])
+
+    return half(spec.n_features, spec.n_components), half(spec.n_components, spec.n_features)
+
 
 CONFIGURATIONS = [
     AutoencoderTransformer(2),
@@ -19,6 +45,9 @@ CONFIGURATIONS = [
     AutoencoderTransformer(2, sparsity=1e-3, epochs=20, early_stopping=False),
     AutoencoderTransformer(2, noise=0.2, epochs=20, early_stopping=False),
     AutoencoderTransformer(2, kl_weight=0.5, epochs=20, early_stopping=False),
+    AutoencoderTransformer(2, loss="poisson", epochs=20, early_stopping=False),
+    AutoencoderTransformer(2, network=two_layers, epochs=3, early_stopping=False),
+    OneColumnImages(2, hidden_layer_sizes=2, epochs=2, early_stopping=False),
 ]
 
 
@@ -129,12 +158,18 @@ def test_no_check_drops_out_unseen():
     assert len(names) == {(1, 7): 54, (1, 9): 55}.get(installed.release[:2], len(names))
 
 
+# The checks give frames to what was fitted to arrays, and the other way round.
+FEATURE_NAMES = pytest.mark.filterwarnings("ignore:X (has|does not have valid) feature names")
+
+
+@FEATURE_NAMES
 @parametrize_with_checks(CONFIGURATIONS, expected_failed_checks=expected_failures)
 def test_scikit_learn_check(estimator, check):
     check(estimator)
 
 
-@pytest.mark.parametrize("estimator", CONFIGURATIONS[:2], ids=str)
+@FEATURE_NAMES
+@pytest.mark.parametrize("estimator", [*CONFIGURATIONS[:2], *CONFIGURATIONS[-3:]], ids=str)
 @pytest.mark.parametrize("name", OWN_CHECKS)
 def test_check_for_estimators_of_scikit_learn(estimator, name):
-    getattr(estimator_checks, name)("AutoencoderTransformer", estimator)
+    getattr(estimator_checks, name)(type(estimator).__name__, estimator)
