@@ -5,6 +5,8 @@ import doctest
 import importlib.util
 import inspect
 import pathlib
+import re
+import tomllib
 
 import numpydoc.validate
 import pytest
@@ -21,10 +23,9 @@ PUBLIC = ["AutoencoderTransformer", "ModelFileError", "load"] + [
     if not name.startswith("_") and member.__module__.startswith("skae")
 ]
 PUBLIC += [f"onnx.{name}" for name in skae.onnx.__all__]
+ROOT = pathlib.Path(__file__).parents[1]
 SCRIPTS = [
-    path
-    for folder in ("examples", "benchmarks")
-    for path in sorted((pathlib.Path(__file__).parents[1] / folder).glob("*.py"))
+    path for folder in ("examples", "benchmarks") for path in sorted((ROOT / folder).glob("*.py"))
 ]
 # Not among what the tests need, and named by the script where they are missing.
 OPTIONAL = {"encdr", "scikeras", "skorch", "torch"}
@@ -72,3 +73,34 @@ def test_every_parameter_and_fitted_attribute_is_documented():
     documented = inspect.getdoc(AutoencoderTransformer)
     for name in [*estimator.get_params(), *fitted, "feature_names_in_"]:
         assert f"\n{name} : " in documented
+
+
+def packaging():
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+
+def test_versions_of_python_are_the_same_everywhere():
+    """From the first that is required to the last that is tested, and none is ruled out."""
+    project = packaging()["project"]
+    prefix = "Programming Language :: Python :: "
+    named = [name.removeprefix(prefix) for name in project["classifiers"] if prefix in name]
+    minors = [int(re.fullmatch(r"3\.(\d+)", version)[1]) for version in named]
+    assert minors == list(range(minors[0], minors[-1] + 1))
+    assert project["requires-python"] == f">={named[0]}"
+    assert f"Python {named[0]} to {named[-1]}" in (ROOT / "README.md").read_text()
+    tested = re.findall(r'"lowest-direct (.*)" "highest (.*)"', (ROOT / ".ci/floors").read_text())
+    assert tested == [(named[0], named[-1])]
+    assert packaging()["tool"]["ruff"]["target-version"] == f"py3{minors[0]}"
+
+
+def test_the_source_distribution_has_what_the_documents_speak_of():
+    """Beside what hatchling adds: the README, the license and the file that says all this."""
+    included = packaging()["tool"]["hatch"]["build"]["targets"]["sdist"]["include"]
+    given = {*included, "/README.md", "/LICENSE", "/pyproject.toml"}
+    for document in ("README.md", "CONTRIBUTING.md", "SECURITY.md"):
+        text = (ROOT / document).read_text()
+        paths = re.findall(r"\]\(((?!http)[^)#]+)\)|`(\.ci/\w+)", text)
+        assert paths or document == "SECURITY.md"
+        for path in map("".join, paths):
+            assert (ROOT / path).exists()
+            assert f"/{path.partition('/')[0]}" in given, path
