@@ -250,7 +250,9 @@ def _fit_fresh(spec, settings, rows, splits, seed):
     splits = splits[: len(runs)]
     checks = _pooled([run.checks for run in runs], splits)
     best = int(np.argmin(checks))
-    if plain is not None and (gain <= 0 or (best == 0 and spec == plain)):
+    # An untrained output for counts is PCA's but for how it bends, which is no reason to keep it.
+    kept = best == 0 and (spec == plain or spec.output_unit is not None)
+    if plain is not None and (gain <= 0 or kept):
         return _untrained(plain, settings, rows, splits, seed)
     final = runs[0]
     missed = splits[0].missed or len(rows) < REFIT_BELOW
