@@ -193,10 +193,9 @@ def _compile_ahead(thread, spec, settings, rows, X_val):
     if settings.epochs == "auto" and _pca_is_optimum(spec, settings):
         return
     load_framework()
-    from skae._keras import beside, refuse_fork
+    from skae._keras import beside
     from skae._keras.training import compiled
 
-    refuse_fork()
     spec, n_rows = in_units(spec), len(rows)
     if settings.early_stopping and X_val is None:
         n_rows = max(1, n_rows - round(_fraction_held_out(settings, n_rows) * n_rows))
@@ -207,11 +206,9 @@ def _as_they_come(spec):
     """The weights of the network that the user's callable returns. Once for all runs of a fit: if
     it returns the same models each time, the next run would start where the first has ended."""
     load_framework()
-    from skae._keras import refuse_fork
-    from skae._keras.networks import build
+    from skae._keras.networks import weights_as_made
 
-    refuse_fork()
-    return [variable.numpy().copy() for variable in build(spec).variables]
+    return weights_as_made(spec)
 
 
 def _recipe(spec, settings, n_rows, *, n_steps=None, watched=True):
@@ -456,10 +453,8 @@ def _pca(rows, spec, seed, *, all_rows=False):
 def _run(spec, settings, split, seed, *, previous=None, n_steps=None, n_epochs=None):
     """Train on a split; `n_steps` overrides the budget, `n_epochs` cuts it short."""
     load_framework()
-    from skae._keras import refuse_fork
     from skae._keras.training import compiled, train
 
-    refuse_fork()
     watched = split.validation is not None or settings.verbose
     n_rows = len(split.training)
     loss = describe(settings.loss)

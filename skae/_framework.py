@@ -4,13 +4,29 @@ import importlib
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
+NOT_INSTALLED = (
+    "skae needs TensorFlow and Keras to train, to make Keras models, and to run convolutional and "
+    "custom networks. Got no module named {!r}. Install both with: "
+    'pip install "tensorflow>=2.19" "keras>=3.15.1". Fitted networks of dense layers load, '
+    "transform and decode without them."
+)
+
 
 def load_framework() -> None:
-    """Import the Keras half, at the first call.
+    """Import the Keras half, at the first call; refuse where it is not there or can't work.
 
     In a thread of its own, since it is the main thread that Ctrl-C interrupts: a process in which
     the import of TensorFlow has stopped half-way can't import it any more.
     """
     if "skae._keras.training" not in sys.modules:
-        with ThreadPoolExecutor(1) as thread:
-            thread.submit(importlib.import_module, "skae._keras.training").result()
+        try:
+            with ThreadPoolExecutor(1) as thread:
+                thread.submit(importlib.import_module, "skae._keras.training").result()
+        except ModuleNotFoundError as error:
+            missing = (error.name or "").partition(".")[0]
+            if missing not in ("tensorflow", "keras"):
+                raise
+            raise ImportError(NOT_INSTALLED.format(missing), name=missing) from error
+    from skae._keras import refuse_fork
+
+    refuse_fork()

@@ -1,8 +1,10 @@
 """Training is the only thing that needs TensorFlow, and leaves no trace of itself."""
 
+import importlib.metadata
 import os
 import pickle
 import random
+import re
 import subprocess
 import sys
 import textwrap
@@ -273,6 +275,163 @@ def test_a_forked_child_transforms_and_refuses_to_train():
     assert out.count("This process was forked from one in which TensorFlow had started") == 5
     assert out.startswith("True This process was forked from one in which TensorFlow had started")
     assert "'spawn'" in out
+
+
+STARTED = {
+    "import": (False, "import tensorflow, keras"),
+    "devices": (False, "import tensorflow as tf; tf.config.list_physical_devices()"),
+    "operation": (True, "import tensorflow as tf; tf.constant(1.0)"),
+    "model": (True, "import keras; keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])"),
+    "XLA": (
+        True,
+        "import tensorflow as tf; tf.function(lambda x: x @ x, jit_compile=True)(tf.ones((9, 9)))",
+    ),
+}
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on this platform")
+@pytest.mark.parametrize(
+    ("start", "imported"),
+    [*((start, "in the child") for start in STARTED), ("operation", "before")],
+)
+def test_a_child_refuses_to_train_if_the_user_had_started_tensorflow(start, imported):
+    """And only then: it hangs, or dies, once TensorFlow has threads in the parent."""
+    running, code = STARTED[start]
+    out = run(
+        """
+        import os, sys, time
+        if sys.argv[2] == "before":
+            import skae
+        exec(sys.argv[1])
+        read, write = os.pipe()
+        if os.fork() == 0:
+            import numpy as np
+            from skae import AutoencoderTransformer
+            X = np.random.default_rng(0).uniform(size=(60, 8))
+            images = {"image_shape": (2, 4), "hidden_layer_sizes": (3,), "epochs": 1}
+            begin, words = time.monotonic(), ""
+            for settings in ({"hidden_layer_sizes": (50,), "epochs": 2}, images):
+                try:
+                    codes = AutoencoderTransformer(2, **settings).fit(X).transform(X)
+                    words += f"trained {np.isfinite(codes).all()}; "
+                except RuntimeError as error:
+                    words += f"{error}; "
+            words += f"in time {time.monotonic() - begin < 60}"
+            os.write(write, words.encode())
+            os._exit(0)
+        os.wait()
+        print(os.read(read, 10_000).decode())
+        """,
+        code,
+        imported,
+    )
+    assert out.rstrip().endswith("in time True")
+    assert (
+        out.count("This process was forked from one in which TensorFlow had started") == 2 * running
+    )
+    assert out.count("trained True") == 2 * (not running)
+
+
+def test_workers_of_joblib_train_after_the_user_started_tensorflow():
+    out = run(
+        """
+        import joblib
+        import numpy as np
+        import tensorflow as tf
+        from skae import AutoencoderTransformer
+        tf.constant(1.0)
+        X = np.random.default_rng(0).uniform(size=(100, 8))
+        estimator = AutoencoderTransformer(2, hidden_layer_sizes=(9,), epochs=2, random_state=0)
+        fits = joblib.Parallel(2)(joblib.delayed(estimator.fit)(X) for _ in range(2))
+        print([np.allclose(fit.transform(X), estimator.fit(X).transform(X)) for fit in fits])
+        """
+    )
+    assert out.strip() == "[True, True]"
+
+
+BLOCKED = """
+        import sys
+
+        class Absent:
+            def find_spec(self, name, path=None, target=None):
+                if name.partition(".")[0] in sys.argv[1].split(","):
+                    raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+        sys.meta_path.insert(0, Absent())
+"""
+
+
+def test_a_machine_without_tensorflow_and_keras_serves(pickled, tmp_path):
+    """Everything but training, of files and of pickles, to the bit."""
+    path, estimator = pickled
+    estimator.save(tmp_path / "model.safetensors")
+    out = run(
+        BLOCKED
+        + """
+        import pickle
+        import numpy as np
+        import skae
+        X = np.linspace(0, 1, 128, dtype=np.float32).reshape(2, 64)
+        unpickled = pickle.loads(open(sys.argv[2], "rb").read())
+        for estimator in (skae.load(sys.argv[3]), unpickled):
+            codes = estimator.transform(X)
+            print(codes.tobytes().hex(), estimator.inverse_transform(codes).tobytes().hex())
+        Z = np.random.default_rng(0).normal(size=(50, 5))
+        assert skae.AutoencoderTransformer(2).fit(Z).score(Z) > 0.4  # PCA, without training
+        """,
+        "tensorflow,keras",
+        path,
+        tmp_path / "model.safetensors",
+    )
+    rows = np.linspace(0, 1, 128, dtype=np.float32).reshape(2, 64)
+    codes = estimator.transform(rows)
+    expected = [codes.tobytes().hex(), estimator.inverse_transform(codes).tobytes().hex()]
+    assert out.split() == 2 * expected
+
+
+@pytest.mark.parametrize("absent", ["tensorflow", "keras"])
+def test_what_needs_tensorflow_says_how_to_install_it(absent):
+    out = run(
+        BLOCKED
+        + """
+        import numpy as np
+        from skae import AutoencoderTransformer
+        X = np.random.default_rng(0).uniform(size=(50, 8))
+        plain = AutoencoderTransformer(2).fit(X - 0.5)
+        images = AutoencoderTransformer(2).fit(X - 0.5)
+        images.network_ |= {"image_shape": (2, 4, 1), "hidden_layer_sizes": (3,)}
+        custom = AutoencoderTransformer(2).fit(X - 0.5)
+        custom.network_ |= {"network": len}
+        deep = AutoencoderTransformer(2, hidden_layer_sizes=(4,))
+        for call in (
+            lambda: deep.fit(X),
+            lambda: AutoencoderTransformer(2, loss="mae").fit(X),
+            lambda: AutoencoderTransformer(2, network=len).fit(X),
+            plain.to_keras,
+            lambda: images.transform(X),
+            lambda: custom.inverse_transform(X[:, :2]),
+        ):
+            try:
+                call()
+            except ImportError as error:
+                print(type(error).__name__, error.name, error)
+        assert not hasattr(deep, "weights_")
+        """,
+        absent,
+    )
+    lines = out.splitlines()
+    assert len(lines) == 6
+    for line in lines:
+        assert line.startswith(f"ImportError {absent} skae needs TensorFlow and Keras")
+        assert 'pip install "tensorflow>=2.19" "keras>=3.15.1"' in line
+
+
+def test_the_command_to_install_has_the_versions_of_the_package():
+    from skae._framework import NOT_INSTALLED
+
+    floors = [n for n in importlib.metadata.requires("skae") if re.match("keras|tensorflow", n)]
+    assert len(floors) == 2
+    assert all(f'"{floor}"' in NOT_INSTALLED for floor in floors)
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="memory is read from /proc")

@@ -4,10 +4,13 @@ Importing this package imports TensorFlow, so nothing outside it may do so at mo
 """
 
 import contextlib
+import contextvars
+import functools
 import os
 import sys
+import threading
 from collections.abc import Callable
-from concurrent.futures import Executor, Future, wait
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from typing import Any
 
 
@@ -34,11 +37,30 @@ def _threads_of_a_worker():
                 os.environ[name] = value
 
 
-if "tensorflow" not in sys.modules:
-    with _threads_of_a_worker():
-        import tensorflow as tf
+def _runs() -> bool:
+    """Whether TensorFlow still computes in this process.
 
-        tf.config.list_logical_devices()
+    Where the user started it and then forked, nothing tells so, but its threads are gone, and what
+    they are given to do is never done. Most operations need none of them, a function does.
+    """
+    with tf.device("CPU:0"):
+        function = tf.function(lambda x: x + 1, autograph=False)
+        compute = function.get_concrete_function(tf.TensorSpec(()))
+    # No executor, whose thread Python would wait for at its end.
+    thread = threading.Thread(target=lambda: compute(tf.constant(0.0)), daemon=True)
+    thread.start()
+    thread.join(PATIENCE)
+    return not thread.is_alive()
+
+
+# Seconds to wait for what takes milliseconds.
+PATIENCE = 10
+
+_started_here = "tensorflow" not in sys.modules
+with _threads_of_a_worker():
+    import tensorflow as tf
+
+    tf.config.list_logical_devices()
 
 import keras  # noqa: E402  (after TensorFlow, which the block above has to start)
 
@@ -49,7 +71,8 @@ if keras.backend.backend() != "tensorflow":
         "import of keras; transform and inverse_transform of fitted estimators work without it."
     )
 
-_pid = os.getpid()
+# The process in which TensorFlow works; nothing but its own is known to a child forked from it.
+_pid = os.getpid() if _started_here or _runs() else None
 
 
 def beside(thread: Executor, task: Callable, *arguments: Any) -> Future:
@@ -59,6 +82,47 @@ def beside(thread: Executor, task: Callable, *arguments: Any) -> Future:
     if os.environ.get("OMP_NUM_THREADS") == "1":
         wait([future])
     return future
+
+
+def apart(function: Callable) -> Callable:
+    """Have a thread of its own run a function, and wait for it.
+
+    Tapes, graphs, devices, strategies and checks of numbers that the caller has TensorFlow use are
+    in force in the caller's thread alone. None of them is meant for what happens in here.
+    """
+
+    @functools.wraps(function)
+    def run(*arguments):
+        if getattr(_thread, "apart", False):
+            return function(*arguments)
+        context, policy = contextvars.copy_context(), keras.config.dtype_policy()
+        with ThreadPoolExecutor(1, initializer=_enter, initargs=(policy,)) as thread:
+            return thread.submit(context.run, _at_once, function, *arguments).result()
+
+    return run
+
+
+_thread = threading.local()
+
+
+def _enter(policy):
+    _thread.apart = True
+    keras.config.set_dtype_policy(policy)  # which a network of the user's goes by
+
+
+def _at_once(function, *arguments):
+    refuse_graphs()
+    return function(*arguments)
+
+
+def refuse_graphs() -> None:
+    """Raise where TensorFlow would write operations into a graph instead of doing them."""
+    if not tf.executing_eagerly():
+        raise RuntimeError(
+            "skae computes with TensorFlow at once, and here TensorFlow makes a graph. Call this "
+            "outside of tf.function and tf.Graph().as_default(), and without "
+            "tf.compat.v1.disable_eager_execution()."
+        )
 
 
 def refuse_fork() -> None:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from skae._keras import refuse_fork
+from skae._keras import apart
 from skae._keras.cache import Cache
 from skae._keras.networks import Network, assign, build
 from skae._spec import NetworkSpec, Penalties
@@ -27,9 +27,9 @@ class _Shared(NamedTuple):
     halves: dict[str, Callable]
 
 
+@apart
 def run(spec: NetworkSpec, weights: list[np.ndarray], half: str, X: Any) -> np.ndarray:
     """Rows through the encoder or the decoder."""
-    refuse_fork()
     shared = _shared(spec)
     with shared.lock:  # the weights of one estimator at a time
         assign(shared.network.variables, weights)

@@ -17,10 +17,13 @@ from keras.layers import (
     Reshape,
 )
 
+from skae._keras import apart, refuse_graphs
 from skae._keras.layers import PenalisedCode, SampledCode, SparseCode
 from skae._spec import NetworkSpec, Penalties
 
 WITH_KERNEL = (Dense, Conv2D, Conv2DTranspose)
+# Named, or Keras' settings would decide, which are the user's.
+CHANNELS = {"data_format": "channels_last"}
 
 
 class Network(NamedTuple):
@@ -48,6 +51,7 @@ def build(
 ) -> Network:
     """Build the models, with the given weight arrays or with zeros; `dense` is the class of layers
     that make up a network of dense layers alone."""
+    refuse_graphs()
     if spec.network is not None:
         encoder, decoder = _custom(spec)
         variables = encoder.variables + decoder.variables
@@ -86,6 +90,12 @@ def build(
     return network
 
 
+@apart
+def weights_as_made(spec: NetworkSpec) -> list[np.ndarray]:
+    """The weights of the network that the user's callable returns."""
+    return [variable.numpy().copy() for variable in build(spec).variables]
+
+
 def assign(variables: list[keras.Variable], arrays: list[np.ndarray]) -> None:
     for variable, array in zip(variables, arrays, strict=True):
         variable.assign(array)
@@ -117,7 +127,7 @@ def _convolutional_half(name, spec):
     doubles them, and what is too much of the image then is cut off."""
     height, width, channels = spec.image_shape
     filters = spec.hidden_layer_sizes
-    options = {"kernel_size": 3, "padding": "same"}
+    options = {"kernel_size": 3, "padding": "same", **CHANNELS}
     strided = {**options, "strides": 2, "activation": spec.activation}
     encoding = name == "encoder"
     inputs = keras.Input(
@@ -131,7 +141,7 @@ def _convolutional_half(name, spec):
         for i, n in enumerate(filters):
             layers.append(_layer(Conv2D, spec, f"{name}_hidden_{i}", filters=n, **strided))
             hidden = layers[-1](hidden)
-        features = _layer(Flatten, spec, "features")(hidden)
+        features = _layer(Flatten, spec, "features", **CHANNELS)(hidden)
         layers.append(_layer(Dense, spec, f"{name}_output", units=spec.n_components))
         return _finish(name, spec, inputs, features, layers[-1](features), layers)
     rounded = 2 ** len(filters)
@@ -145,7 +155,7 @@ def _convolutional_half(name, spec):
     layers.append(_layer(Conv2D, spec, f"{name}_output", filters=channels, **options))
     image = layers[-1](hidden)
     surplus = ((0, image.shape[1] - height), (0, image.shape[2] - width))
-    image = _layer(Cropping2D, spec, "cropped", cropping=surplus)(image)
+    image = _layer(Cropping2D, spec, "cropped", cropping=surplus, **CHANNELS)(image)
     flat = _layer(Reshape, spec, "row", target_shape=(spec.n_features,))(image)
     return _finish(name, spec, inputs, hidden, flat, layers)
 

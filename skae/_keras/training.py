@@ -20,7 +20,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from skae._keras import beside
+from skae._keras import apart, beside
 from skae._keras.cache import Cache
 from skae._keras.inference import objective
 from skae._keras.layers import NarrowDense
@@ -50,6 +50,7 @@ class Recipe(NamedTuple):
     penalties: Penalties
 
 
+@apart
 def compiled(spec: NetworkSpec, recipe: Recipe, n_rows: int) -> "_Program":
     """The program for such rows, compiled now if no earlier fit has."""
     size = _padded(recipe.batch_size, n_rows)
@@ -93,11 +94,13 @@ def train(
         return program.weights()
 
 
+@apart
 def row_losses(loss: str, X: np.ndarray, reconstruction: np.ndarray) -> np.ndarray:
     """Loss of each row, as Keras computes it."""
     return np.asarray(_loss(loss, X.shape[1])(X, reconstruction))
 
 
+@apart
 def row_objectives(loss: str, spec: NetworkSpec, *arguments: Any) -> np.ndarray:
     """The same with the losses that layers have of their own; see `inference.objective`."""
     return objective(_loss(loss, spec.n_features), spec, *arguments)
@@ -227,12 +230,14 @@ class _Program:
         shapes = [(*shape, width) for width in self._widths]
         return _Shard(*(_aligned_zeros(s, self.dtype) for s in (*shapes, shape, shape[:1])))
 
+    @apart
     def reset(self, weights, recipe):
         self._trained.assign(weights)
         assign(self._optimizer.variables, self._optimizer_start)
         decay = _shared_optimizer(recipe.optimizer)[1]
         self._strengths = np.array([*recipe.penalties, decay], self.dtype)
 
+    @apart
     def weights(self):
         """The arrays where training is, or their averages if the optimizer keeps some."""
         inner = getattr(self._optimizer, "inner_optimizer", self._optimizer)
@@ -245,6 +250,7 @@ class _Program:
         assign(variables, last)
         return averages
 
+    @apart
     def run(self, shard, n_steps):
         """Train on the first `n_steps` batches of a shard; return the loss of each."""
         # Not tf.constant, which copies: a copy of the rows takes a tenth of the time of training.
