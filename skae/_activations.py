@@ -94,6 +94,14 @@ ACTIVATIONS = {
     "tanh": lambda x: np.tanh(x, out=x),
 }
 
+SPELLINGS = {name.replace("_", ""): name for name in ACTIVATIONS} | {"swish": "silu"}
+
+
+def canonical(name: str) -> str:
+    """The name that the rest of skae knows, of whatever case and with Keras' other names."""
+    return SPELLINGS.get(name.lower().replace("_", ""), name)
+
+
 # Activations that only pass on a positive factor of their argument.
 HOMOGENEOUS = {"leaky_relu", "linear", "relu"}
 # Activations that are linear above zero, and how steep.

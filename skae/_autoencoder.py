@@ -15,7 +15,7 @@ from skae import _inference
 from skae._fitting import fit
 from skae._framework import load_framework
 from skae._losses import describe
-from skae._parameters import CONSTRAINTS, check_range, check_squares, warn_of_scales
+from skae._parameters import CONSTRAINTS, check_range, check_squares, explained, warn_of_scales
 from skae._precision import precision
 from skae._resolve import resolve
 from skae._rows import Rows, without_duplicates
@@ -562,14 +562,15 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         """Fit this copy of the estimator."""
         warm = self.warm_start and hasattr(self, "weights_")
         given, shows = X, not sparse.issparse(X)
-        X = validate_data(
-            self,
-            X,
-            reset=not warm,
-            dtype=precision(X),
-            accept_sparse="csr",
-            ensure_all_finite=not shows,
-        )
+        with explained(X, "X", self.image_shape):
+            X = validate_data(
+                self,
+                X,
+                reset=not warm,
+                dtype=precision(X),
+                accept_sparse="csr",
+                ensure_all_finite=not shows,
+            )
         X = without_duplicates(X)
         rows = Rows(X)
         # The extremes, which are wanted anyway, are not finite if anything is not.
@@ -607,21 +608,23 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         return NetworkSpec(**self.network_)
 
     def _check_X(self, X, *, ensure_all_finite=True):
-        return validate_data(
-            self,
-            X,
-            reset=False,
-            dtype=precision(X),
-            accept_sparse=("csr", "csc"),
-            ensure_all_finite=ensure_all_finite,
-        )
+        with explained(X, "X", self.image_shape):
+            return validate_data(
+                self,
+                X,
+                reset=False,
+                dtype=precision(X),
+                accept_sparse=("csr", "csc"),
+                ensure_all_finite=ensure_all_finite,
+            )
 
     def _check_X_val(self, X_val, dtype):
-        validate_data(self, X_val, reset=False, skip_check_array=True)
-        dtype = np.result_type(dtype, precision(X_val))
-        checked = check_array(
-            X_val, dtype=dtype, accept_sparse="csr", estimator=self, input_name="X_val"
-        )
+        with explained(X_val, "X_val", self.image_shape):
+            validate_data(self, X_val, reset=False, skip_check_array=True)
+            dtype = np.result_type(dtype, precision(X_val))
+            checked = check_array(
+                X_val, dtype=dtype, accept_sparse="csr", estimator=self, input_name="X_val"
+            )
         return without_duplicates(checked)
 
     def _input_names(self):

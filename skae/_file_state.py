@@ -2,9 +2,11 @@
 
 import re
 import sys
+import warnings
 
 import numpy as np
 import sklearn
+from sklearn.exceptions import InconsistentVersionWarning
 from sklearn.utils.validation import check_is_fitted
 
 from skae._activations import ACTIVATIONS
@@ -204,13 +206,32 @@ def restore(
         "loss_curve_": losses,
         "validation_loss_curve_": validation_losses,
         "n_features_in_": spec.n_features,
-        "_skae_version": versions["skae"],
     }
     if "feature_names" in tensors:
         room = _room_for_names(len(losses) + len(validation_losses), spec.n_features)
         state["feature_names_in_"] = _names(tensors["feature_names"], spec.n_features, room)
-    estimator.__setstate__(state)
+    vars(estimator).update(state)
+    if versions["skae"] != __version__:
+        warnings.warn(FileVersionWarning(versions["skae"]), stacklevel=3)
     return estimator
+
+
+class FileVersionWarning(InconsistentVersionWarning):
+    """What scikit-learn's warning says, of a file."""
+
+    def __init__(self, version: str) -> None:
+        super().__init__(
+            estimator_name="AutoencoderTransformer",
+            current_sklearn_version=__version__,
+            original_sklearn_version=version,
+        )
+
+    def __str__(self):
+        return (
+            f"Loading a file of skae from version {self.original_sklearn_version} when using "
+            f"version {__version__}. What it computes may differ. Compare some codes with earlier "
+            "ones, and fit and save again if they are others."
+        )
 
 
 def _keys(name, value, expected):

@@ -6,6 +6,7 @@ from numbers import Real
 from typing import Any
 
 import numpy as np
+from scipy import sparse
 
 KINDS = ("masking", "gaussian", "salt_and_pepper", "swap")
 
@@ -68,15 +69,30 @@ def _checked(corrupt):
     """The user's callable, given a copy and asked for what the network can take."""
 
     def checked(batch, rng):
-        corrupted = np.asarray(corrupt(batch.copy(), rng))
-        if corrupted.shape != batch.shape or not np.isfinite(corrupted).all():
-            got = "nan or infinite entries"
-            if corrupted.shape != batch.shape:
-                got = f"an array of shape {corrupted.shape}"
-            raise ValueError(
-                "The callable given as 'noise' must return a finite array of the shape of the "
-                f"batch it is given, here {batch.shape}. Got {got} instead."
-            )
-        return corrupted.astype(batch.dtype, copy=False)
+        corrupted = corrupt(batch.copy(), rng)
+        try:
+            if sparse.issparse(corrupted):
+                corrupted = corrupted.toarray()
+            array = np.asarray(corrupted)
+            if array.dtype.kind == "O":
+                array = array.astype(np.float64)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise _no_batch(batch, f"{type(corrupted).__name__} ({error})") from error
+        if array.dtype.kind not in "biuf":
+            raise _no_batch(batch, f"an array of dtype {array.dtype}")
+        if array.shape != batch.shape:
+            raise _no_batch(batch, f"an array of shape {array.shape}")
+        with np.errstate(over="ignore"):
+            array = array.astype(batch.dtype, copy=False)
+        if not np.isfinite(array).all():
+            raise _no_batch(batch, "nan or infinite entries")
+        return array
 
     return checked
+
+
+def _no_batch(batch, got):
+    return ValueError(
+        "The callable given as 'noise' must return a finite array of numbers of the shape of the "
+        f"batch it is given, here {batch.shape}. Got {got} instead."
+    )

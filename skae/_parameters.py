@@ -1,14 +1,18 @@
 """What each parameter of the estimator may be: a table for one at a time, code for pairs."""
 
+import contextlib
 import json
+import math
 import warnings
+from collections.abc import Callable, Iterator
 from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 
+from skae import _activations, _losses
 from skae._activations import ACTIVATIONS
-from skae._losses import NAMES, describe
+from skae._losses import LOSSES, describe
 from skae._rows import Rows
 from skae._scikit_learn import Interval, StrOptions
 
@@ -33,19 +37,52 @@ FAR_FROM_ZERO = 1e4  # of a mean to the largest standard deviation, in float32
 # The largest magnitude: as many squares of it as any data has entries can be summed in float64.
 LARGEST = 1e150
 
+
+class Names(StrOptions):
+    """Some names, each in any of its spellings, or what else is of a type."""
+
+    def __init__(self, names: Any, canonical: Callable[[str], Any], hint: str, *types: type):
+        super().__init__(set(names))
+        self._canonical = canonical
+        self._hint = hint
+        self._types = types
+
+    def is_satisfied_by(self, val):
+        if isinstance(val, str):
+            return self._canonical(val) in self.options
+        return isinstance(val, self._types)
+
+    def __str__(self):
+        return f"{super().__str__()}, {self._hint}"
+
+
+ACTIVATION = "the name of an activation and not a function or a layer"
+CONFIGURATION = (
+    "or a dict such as {{'class_name': {!r}, 'config': {{}}}}, as keras.{}.serialize makes"
+)
+NAME_OF_LOSS = Names(
+    LOSSES, _losses.canonical, CONFIGURATION.format("Huber", "losses") + " of a loss", dict
+)
+NAME_OF_OPTIMIZER = Names(
+    OPTIMIZERS,
+    str.lower,
+    CONFIGURATION.format("AdamW", "optimizers") + " of an optimizer",
+    dict,
+)
+
 CONSTRAINTS = {
     "n_components": [Interval(Integral, 1, None, closed="left")],
     "hidden_layer_sizes": [Interval(Integral, 1, None, closed="left"), "array-like"],
-    "activation": [StrOptions(set(ACTIVATIONS))],
-    "code_activation": [StrOptions({"auto", *ACTIVATIONS})],
-    "output_activation": [StrOptions({"auto", *ACTIVATIONS})],
+    "activation": [Names(ACTIVATIONS, _activations.canonical, ACTIVATION)],
+    "code_activation": [Names({"auto", *ACTIVATIONS}, _activations.canonical, ACTIVATION)],
+    "output_activation": [Names({"auto", *ACTIVATIONS}, _activations.canonical, ACTIVATION)],
     "noise": "no_validation",  # but by check_noise, whose message says what pairs there are
     "sparsity": [Interval(Real, 0, None, closed="left")],
     "kl_weight": [Interval(Real, 0, None, closed="left")],
     "image_shape": [None, "array-like"],
     "network": [None, callable],
-    "loss": [StrOptions(set(NAMES)), dict],
-    "optimizer": [StrOptions(OPTIMIZERS), dict],
+    "loss": [NAME_OF_LOSS],
+    "optimizer": [NAME_OF_OPTIMIZER],
     "learning_rate": [StrOptions({"one_cycle"}), Interval(Real, 0, None, closed="neither")],
     "init": [StrOptions({"pca", "glorot_uniform"})],
     "epochs": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
@@ -86,18 +123,57 @@ def check_config(name: str, value: Any) -> None:
             f"lists and dicts if it is a dict. Got {value!r} instead ({error})."
         ) from None
     options = value.get("config", {})
+    function = name == "loss" and value.get("class_name") == "function" and isinstance(options, str)
+    if function and _losses.canonical(value) in LOSSES:
+        return  # as keras.losses.serialize writes the functions of those names
     if not (isinstance(value.get("class_name"), str) and isinstance(options, dict)):
         example = {"optimizer": "AdamW", "loss": "Huber"}[name]
         raise ValueError(
             f"The {name!r} parameter of AutoencoderTransformer must name a class if it is a dict, "
             f"as in {{'class_name': {example!r}, 'config': {{}}}}. Got {value!r} instead."
         )
-    if not isinstance(options.get("learning_rate", 0.1), Real):
+    rate = options.get("learning_rate", 0.1)
+    number = isinstance(rate, Real) and not isinstance(rate, bool)
+    if name == "optimizer" and not (number and 0 < rate < math.inf):
         raise ValueError(
             "The learning rate in the 'optimizer' parameter of AutoencoderTransformer must be a "
-            f"number: the peak of the one-cycle rate. Got {options['learning_rate']!r} instead. "
-            "Keras' schedules can't be used; set learning_rate='one_cycle', or a constant float."
+            f"number: the peak of the one-cycle rate, in the range (0, inf). Got {rate!r} instead. "
+            "Keras' schedules can't be used. Set learning_rate='one_cycle', or a constant float."
         )
+
+
+@contextlib.contextmanager
+def explained(X: Any, name: str, image_shape: Any) -> Iterator[None]:
+    """Say in words of ours why scikit-learn can't read some rows: images with all of their
+    dimensions, and arrays that NumPy may not look into."""
+    sized = isinstance(X, list | tuple) and len(X) > 0
+    n_dimensions = 1 + np.ndim(X[0]) if sized else len(getattr(X, "shape", ()))
+    if image_shape is not None and n_dimensions > 2:
+        raise ValueError(
+            f"{name} must have two dimensions, a row for each image, flattened in C order. Got "
+            f"{n_dimensions} dimensions with image_shape={image_shape!r}. Pass "
+            f"{name}.reshape(len({name}), -1), of an array."
+        )
+    try:
+        yield
+    except (TypeError, RuntimeError) as error:
+        if _is_array(X):
+            raise
+        raise TypeError(
+            f"{name} must be an array that NumPy can read. Got {type(X).__name__}: {error} Pass "
+            f"{name}.detach().cpu().numpy() of a tensor of PyTorch, {name}.numpy() of one of "
+            f"TensorFlow outside of tf.function, or np.asarray({name}) of what else has its data "
+            "in the memory of this process."
+        ) from error
+
+
+def _is_array(X):
+    """Whether NumPy reads it; also said of what is no array at all."""
+    try:
+        np.asarray(X)
+    except (TypeError, RuntimeError):
+        return not hasattr(X, "__array__")
+    return True
 
 
 def check_range(loss: str | dict, X: Rows, name: str = "X") -> None:

@@ -5,6 +5,7 @@ import warnings
 from numbers import Integral
 from typing import Any
 
+from skae import _activations, _losses
 from skae._activations import SLOPE_ABOVE_ZERO
 from skae._fitting import Settings
 from skae._losses import describe
@@ -21,7 +22,10 @@ def resolve(estimator: Any, rows: Rows, fitted: dict | None) -> tuple[NetworkSpe
     The spec's output activation may still be "auto": that takes training to find out.
     """
     hidden, image_shape = check_parameters(estimator, rows.n_features)
-    code = estimator.code_activation
+    code, output = (
+        _activations.canonical(getattr(estimator, f"{end}_activation"))
+        for end in ("code", "output")
+    )
     pca = estimator.init == "pca"
     if code == "auto":
         linear = (pca and not estimator.sparsity) or estimator.kl_weight
@@ -32,9 +36,9 @@ def resolve(estimator: Any, rows: Rows, fitted: dict | None) -> tuple[NetworkSpe
         "n_features": rows.n_features,
         "n_components": int(estimator.n_components),
         "hidden_layer_sizes": hidden,
-        "activation": estimator.activation,
+        "activation": _activations.canonical(estimator.activation),
         "code_activation": code,
-        "output_activation": estimator.output_activation,
+        "output_activation": output,
         "shortcut": bool(hidden) and pca and estimator.network is None,
         "dtype": rows.dtype.name,
         "sparsity": float(estimator.sparsity),
@@ -43,14 +47,17 @@ def resolve(estimator: Any, rows: Rows, fitted: dict | None) -> tuple[NetworkSpe
         "network": estimator.network,
         "output_unit": None,
     }
-    if estimator.output_activation == "auto":
+    if output == "auto":
         wanted |= _output(estimator, rows)
     if fitted is not None:
-        wanted = _unchanged(wanted, fitted, chosen=estimator.output_activation == "auto")
+        wanted = _unchanged(wanted, fitted, chosen=output == "auto")
     elif estimator.network is None:
         _warn_of_rank(wanted["n_components"], min(len(rows), rows.n_features))
     names = set(Settings._fields) - {"penalties"}  # which take PCA to find out
     given = {name: getattr(estimator, name) for name in names}
+    given["loss"] = _loss_of(estimator, output)
+    if isinstance(estimator.optimizer, str):
+        given["optimizer"] = estimator.optimizer.lower()
     given["init"] = "pca" if pca else "glorot_uniform"
     given["noise"] = corruption(estimator.noise, rows.X)
     return NetworkSpec(**wanted), Settings(**given)
@@ -73,6 +80,13 @@ def check_parameters(estimator, n_features):
     image_shape = _image_shape(estimator, n_features)
     _check_variants(estimator)
     return widths(estimator.hidden_layer_sizes), image_shape
+
+
+def _loss_of(estimator, output):
+    """The loss as the network needs it: behind a sigmoid of the network's it must add none."""
+    loss: Any = _losses.canonical(estimator.loss)
+    own = output != "linear" and estimator.network is None
+    return _losses.of_probabilities(loss) if own and _losses.from_logits(loss) else loss
 
 
 def _image_shape(estimator, n_features):
@@ -121,7 +135,16 @@ def _check_variants(estimator):
             "Got image_shape and network together, but network says what the layers are. Set "
             "image_shape=None, and let the encoder begin with keras.layers.Reshape."
         )
-    if estimator.kl_weight and estimator.code_activation not in ("auto", "linear"):
+    output = _activations.canonical(estimator.output_activation)
+    logits = _losses.from_logits(estimator.loss) and estimator.network is None
+    if logits and output not in ("auto", "sigmoid", "linear"):
+        raise ValueError(
+            "With from_logits=True a loss takes the output through a sigmoid. Got loss="
+            f"{estimator.loss!r} and output_activation={estimator.output_activation!r}. Set "
+            "output_activation='auto' to reconstruct probabilities, or 'linear' for logits."
+        )
+    code = _activations.canonical(estimator.code_activation)
+    if estimator.kl_weight and code not in ("auto", "linear"):
         raise ValueError(
             "A variational code is the mean of a normal distribution, so it has to be linear. Got "
             f"kl_weight={estimator.kl_weight!r} and code_activation="

@@ -13,6 +13,8 @@ from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from typing import Any
 
+PATIENCE = 10  # seconds to wait for what takes milliseconds
+
 
 @contextlib.contextmanager
 def _threads_of_a_worker():
@@ -52,9 +54,6 @@ def _runs() -> bool:
     thread.join(PATIENCE)
     return not thread.is_alive()
 
-
-# Seconds to wait for what takes milliseconds.
-PATIENCE = 10
 
 _started_here = "tensorflow" not in sys.modules
 with _threads_of_a_worker():

@@ -73,9 +73,9 @@ def _compiled(spec):
     halves: dict[str, Callable] = {}
     if spec.dense:
         return network, halves  # NumPy runs them
-    for name in ("encoder", "decoder"):
+    for name, width in (("encoder", spec.n_features), ("decoder", spec.n_components)):
         model = getattr(network, name)
-        signature = tf.TensorSpec((BATCH, model.input_shape[-1]), spec.dtype)
+        signature = tf.TensorSpec((BATCH, width), spec.dtype)
         halves[name] = tf.function(
             lambda X, model=model: model(X, training=False), autograph=False
         ).get_concrete_function(signature)

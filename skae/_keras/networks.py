@@ -192,13 +192,22 @@ def _custom(spec):
                 f"The {name} that the callable given as 'network' returns must be a keras.Model. "
                 f"Got {type(half).__name__} instead."
             )
-        if not half.built:
-            half.build((None, shape[0]))
-        got = (half.input_shape[-1], half.output_shape[-1])
-        if got != shape or len(half.output_shape) != 2:
-            raise ValueError(
-                f"The {name} that the callable given as 'network' returns must map rows of "
-                f"{shape[0]} numbers to rows of {shape[1]}. Got input shape {half.input_shape} "
-                f"and output shape {half.output_shape} instead."
-            )
+        _check_half(name, half, shape, spec.dtype)
     return tuple(halves)
+
+
+def _check_half(name, half, shape, dtype):
+    """Have Keras call a half on rows, which builds it where it is not yet, and look at the end."""
+    try:
+        outputs = half(keras.Input((shape[0],), dtype=dtype))
+        found = getattr(outputs, "shape", type(outputs).__name__)
+        got = f"Got {type(half).__name__}, which makes {found} of them."
+    except Exception as error:  # whatever the user's layers may raise
+        found = None
+        said = " ".join(str(error).split("\n\n")[0].split())
+        got = f"Got {type(half).__name__}, which Keras can't call on them: {said}"
+    if found != (None, shape[1]):
+        raise ValueError(
+            f"The {name} that the callable given as 'network' returns must map rows of {shape[0]} "
+            f"numbers to rows of {shape[1]}. {got}"
+        )
