@@ -414,7 +414,8 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         """
         check_is_fitted(self)
         spec = self._spec()
-        codes = check_array(X, dtype=precision(X), estimator=self, input_name="X")
+        with explained(X, "X", None):
+            codes = check_array(X, dtype=precision(X), estimator=self, input_name="X")
         if codes.shape[1] != spec.n_components:
             raise ValueError(
                 f"X has {codes.shape[1]} columns, but AutoencoderTransformer decodes codes of "
@@ -577,7 +578,8 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         if shows and not np.isfinite(rows.extremes).all():
             self._check_X(given)
         if sample_weight is not None:
-            rows = Rows(X, _counts(sample_weight, X))
+            with explained(sample_weight, "sample_weight", None):
+                rows = Rows(X, _counts(sample_weight, X))
         spec, settings = resolve(self, rows, self.network_ if warm else None)
         held = None if X_val is None else Rows(self._check_X_val(X_val, X.dtype))
         for name, checked in (("X", rows), ("X_val", held)):

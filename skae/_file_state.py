@@ -210,7 +210,7 @@ def restore(
     if "feature_names" in tensors:
         room = _room_for_names(len(losses) + len(validation_losses), spec.n_features)
         state["feature_names_in_"] = _names(tensors["feature_names"], spec.n_features, room)
-    vars(estimator).update(state)
+    estimator.__dict__.update(state)
     if versions["skae"] != __version__:
         warnings.warn(FileVersionWarning(versions["skae"]), stacklevel=3)
     return estimator

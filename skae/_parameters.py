@@ -168,12 +168,11 @@ def explained(X: Any, name: str, image_shape: Any) -> Iterator[None]:
 
 
 def _is_array(X):
-    """Whether NumPy reads it; also said of what is no array at all."""
+    """Whether NumPy reads it, and sees more in it than one object."""
     try:
-        np.asarray(X)
+        return np.ndim(X) > 0
     except (TypeError, RuntimeError):
-        return not hasattr(X, "__array__")
-    return True
+        return False
 
 
 def check_range(loss: str | dict, X: Rows, name: str = "X") -> None:

@@ -4,9 +4,12 @@ import dataclasses
 import re
 import warnings
 
+import keras
 import numpy as np
 import pandas as pd
 import pytest
+import tensorflow as tf
+from numpy.testing import assert_array_equal
 from scipy import sparse
 from sklearn.datasets import load_diabetes, load_digits, load_iris
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
@@ -83,6 +86,88 @@ def test_bad_parameters_are_named_with_what_is_allowed(name):
     pattern = f"The '{name}' parameter of AutoencoderTransformer {'.*' * (message[0] == 'G')}"
     with pytest.raises(ValueError, match=pattern + message):
         AutoencoderTransformer(**{name: value}).fit(X)
+
+
+OBJECTS = {
+    "optimizer": [keras.optimizers.Adam(), keras.optimizers.Adam],
+    "loss": [keras.losses.Huber(), keras.losses.Huber, keras.losses.mean_squared_error],
+    "activation": [keras.activations.relu, keras.layers.ReLU()],
+    "code_activation": [keras.activations.relu, np.tanh],
+    "output_activation": [keras.activations.sigmoid, keras.layers.ReLU],
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [(name, value) for name, values in OBJECTS.items() for value in values]
+)
+def test_objects_of_keras_are_refused_with_what_to_give_instead(name, value):
+    way_out = {"optimizer": "keras.optimizers.serialize", "loss": "keras.losses.serialize"}
+    words = way_out.get(name, "the name of an activation and not a function or a layer")
+    with pytest.raises(ValueError, match=f"'{name}' parameter .* must be a str among .*{words}"):
+        AutoencoderTransformer(**{name: value}).fit(X)
+
+
+@pytest.mark.parametrize("rate", [0, -1e-3, float("nan"), float("inf"), True, None, "fast"])
+def test_learning_rates_in_configurations_are_positive_numbers(rate):
+    optimizer = {"class_name": "Adam", "config": {"learning_rate": rate}}
+    words = rf"must be a number: .* range \(0, inf\). Got {rate!r} instead"
+    with pytest.raises(ValueError, match=words):
+        AutoencoderTransformer(4, optimizer=optimizer).fit(X)
+
+
+IMAGES = X.reshape(200, 8, 8)
+
+
+@pytest.mark.parametrize(
+    ("images", "n_dimensions"), [(IMAGES, 3), (IMAGES[..., None], 4), (list(IMAGES), 3)]
+)
+def test_images_with_all_of_their_dimensions_are_told_to_be_rows(images, n_dimensions):
+    estimator = AutoencoderTransformer(
+        2, image_shape=(8, 8), hidden_layer_sizes=2, epochs=1, early_stopping=False
+    ).fit(X)
+    words = rf"Got {n_dimensions} dimensions .*Pass X\.reshape\(len\(X\), -1\)"
+    for method in ("fit", "transform", "reconstruct", "score"):
+        with pytest.raises(ValueError, match=words):
+            getattr(estimator, method)(images)
+    with pytest.raises(ValueError, match=r"Pass X_val\.reshape\(len\(X_val\), -1\)"):
+        estimator.fit(X, X_val=images)
+
+
+class Elsewhere:
+    """An array on an accelerator, as PyTorch and CuPy have them."""
+
+    shape, ndim = X.shape, 2
+
+    def __len__(self):
+        return len(X)
+
+    def __array__(self, dtype=None, copy=None):
+        raise TypeError("can't convert cuda:0 device type tensor to numpy.")
+
+
+class Symbolic(Elsewhere):
+    def __array__(self, dtype=None, copy=None):
+        raise NotImplementedError("numpy() is only available when eager execution is enabled.")
+
+
+@pytest.mark.parametrize("array", [Elsewhere(), Symbolic(), tf.sparse.from_dense(X)])
+def test_arrays_that_numpy_can_not_read_are_refused_with_a_way_out(array):
+    estimator = AutoencoderTransformer(4).fit(X - 0.5)
+    words = (
+        rf"{{}} must be an array .* Got {type(array).__name__}: .*\.cpu\(\)\.numpy\(\) .*np.asarray"
+    )
+    for method in ("fit", "transform", "inverse_transform", "reconstruct", "score"):
+        with pytest.raises(TypeError, match=words.format("X")):
+            getattr(estimator, method)(array)
+    for name in ("X_val", "sample_weight"):
+        with pytest.raises(TypeError, match=words.format(name)):
+            estimator.fit(X, **{name: array})
+
+
+def test_tensors_that_numpy_can_read_are_data():
+    estimator = AutoencoderTransformer(4).fit(tf.constant(X - 0.5))
+    expected = AutoencoderTransformer(4).fit(X - 0.5).transform(X)
+    assert_array_equal(estimator.transform(tf.Variable(X)), expected)
 
 
 def test_a_network_that_can_be_no_key_is_refused():

@@ -426,5 +426,10 @@ def test_another_version_warns(fitted, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr("skae._file_state.__version__", "0.0.1")
         fitted.save(tmp_path / "file")
-    with pytest.warns(InconsistentVersionWarning, match=r"from version 0\.0\.1 when"):
+    with pytest.warns(
+        InconsistentVersionWarning, match=r"a file .* from version 0\.0\.1 when"
+    ) as caught:
         skae.load(tmp_path / "file")
+    assert len(caught) == 1
+    assert caught[0].filename == __file__
+    assert "pickle" not in str(caught[0].message)
