@@ -170,7 +170,7 @@ def explained(X: Any, name: str, image_shape: Any) -> Iterator[None]:
 def _is_array(X):
     """Whether NumPy reads it, and sees more in it than one object."""
     try:
-        return np.ndim(X) > 0
+        return np.asarray(X).ndim > 0  # np.ndim would believe what X says
     except (TypeError, RuntimeError):
         return False
 

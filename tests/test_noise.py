@@ -1,8 +1,11 @@
 """Noise, in training alone, teaches to restore."""
 
 import numpy as np
+import pandas as pd
 import pytest
+import tensorflow as tf
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
 from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_digits
 from sklearn.preprocessing import StandardScaler
@@ -75,6 +78,57 @@ def test_kinds_of_noise_do_what_they_say(kind, amount):
         allowed = [0] if kind == "masking" else [X.min(), X.max()]
         assert np.isin(noisy[changed], allowed).all()
         assert set(noisy[changed]) == set(allowed)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        sparse.csr_array,
+        tf.constant,
+        pd.DataFrame,
+        np.float64,
+        np.ndarray.tolist,
+        lambda X: X.astype(object),
+    ],
+)
+def test_noise_may_come_in_any_container_of_numbers(digits, kind):
+    X = digits[0][:200]
+
+    def noise(batch, rng):
+        return kind(missing_sensors(batch, rng))
+
+    codes = [
+        AutoencoderTransformer(2, noise=noise, epochs=2, random_state=0).fit_transform(X)
+        for noise in (missing_sensors, noise)
+    ]
+    assert_array_equal(*codes)
+
+
+class Elsewhere:
+    def __array__(self, dtype=None, copy=None):
+        raise TypeError("can't convert cuda:0 device type tensor to numpy")
+
+
+@pytest.mark.parametrize(
+    ("returned", "got"),
+    [
+        (lambda X: X.astype(str), "an array of dtype <U32"),
+        (lambda X: X * 1j, "an array of dtype complex64"),
+        (lambda X: np.full(X.shape, None), "nan or infinite"),
+        (lambda X: np.full(X.shape, {}), r"ndarray \(float\(\) argument"),
+        (lambda X: None, r"an array of shape \(\)"),
+        (lambda X: "masked", "an array of dtype <U6"),
+        (lambda X: X[:, 1:], r"an array of shape \(\d+, 63\)"),
+        (lambda X: X.astype(np.float64) + 1e300, "nan or infinite"),
+        (lambda X: sparse.csr_array(X[1:]), r"an array of shape \(\d+, 64\)"),
+        (lambda X: Elsewhere(), "Elsewhere .*cuda:0"),
+    ],
+)
+def test_noise_that_is_no_batch_is_refused_in_our_words(digits, returned, got):
+    words = f"'noise' must return a finite array of numbers of the shape .* Got {got}"
+    estimator = AutoencoderTransformer(2, noise=lambda batch, rng: returned(batch), epochs=1)
+    with pytest.raises(ValueError, match=words):
+        estimator.fit(digits[0][:200])
 
 
 def test_noise_repeats_with_the_random_state(digits):

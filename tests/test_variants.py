@@ -251,6 +251,47 @@ def test_a_custom_network_sees_no_rows_but_those_of_X():
     assert_allclose(moving_variance, X.var(axis=0), rtol=0.2)
 
 
+class Half(keras.Model):
+    """A half as users write it: without a shape before its first call."""
+
+    def __init__(self, n_outputs, *, numpy=False):
+        super().__init__()
+        self.numpy = numpy
+        self.dense = keras.layers.Dense(
+            n_outputs, kernel_initializer=keras.initializers.GlorotUniform(seed=0)
+        )
+
+    def call(self, rows):
+        return np.tanh(rows) if self.numpy else self.dense(rows)
+
+
+def called(half, n_inputs):
+    half(np.zeros((1, n_inputs), np.float32))
+    return half
+
+
+@pytest.mark.parametrize("prepare", [lambda half, _: half, called])
+def test_halves_may_subclass_model(digits, prepare):
+    """They train to what the same layers in keras.Sequential do."""
+    X = digits[0][:200]
+
+    def network(spec):
+        return prepare(Half(spec.n_components), 64), prepare(Half(64), spec.n_components)
+
+    def sequential(spec):
+        sizes = (spec.n_components, 64)
+        return [keras.Sequential([Half(size).dense]) for size in sizes]
+
+    settings = {"epochs": 100, "random_state": 0}
+    fitted = AutoencoderTransformer(4, network=network, **settings).fit(X)
+    same = AutoencoderTransformer(4, network=sequential, **settings).fit(X)
+    assert_array_equal(fitted.transform(X), same.transform(X))
+    assert fitted.score(X) > 0.1
+    encoder, _, autoencoder = fitted.to_keras()
+    assert_allclose(encoder(X), fitted.transform(X), atol=1e-5)
+    assert_allclose(autoencoder(X), fitted.reconstruct(X), atol=1e-5)
+
+
 def test_frozen_layers_of_a_custom_network_stay(digits):
     """What is pretrained and marked as not trainable is used as it is."""
 
@@ -366,6 +407,14 @@ def test_losses_with_their_output_activation(digits):
         ({"image_shape": (8, 8), "hidden_layer_sizes": 4, "network": small_network}, "Reshape"),
         ({"network": lambda spec: None}, r"\(encoder, decoder\).*NoneType"),
         ({"network": lambda spec: small_network(spec)[::-1]}, "rows of 64 numbers to rows of 4"),
+        (
+            {"network": lambda spec: (Half(4), Half(63))},
+            r"to rows of 64. Got Half, .* \(None, 63\)",
+        ),
+        (
+            {"network": lambda spec: (Half(4, numpy=True), Half(64))},
+            "encoder .* to rows of 4. Got Half, which Keras can't call on them: ",
+        ),
         ({"network": lambda spec: (len, len)}, "encoder .* must be a keras.Model. Got builtin_fun"),
     ],
 )
