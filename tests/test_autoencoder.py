@@ -91,7 +91,6 @@ class Forgetful(AutoencoderTransformer):
         return {name: state[name] for name in state.keys() - {"connection", "_skae_version"}}
 
 
-@pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("warm_start", [False, True])
 def test_fit_loses_nothing_that_a_subclass_does_not_pickle(digits, warm_start):
     estimator = Forgetful(2, output_activation="linear", warm_start=warm_start)
@@ -212,6 +211,8 @@ def read_only(X):
     return X
 
 
+# What was fitted to an array is given a frame, too.
+@pytest.mark.filterwarnings("ignore:X has feature names")
 @pytest.mark.parametrize(
     "kind",
     [

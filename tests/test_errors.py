@@ -307,7 +307,10 @@ def test_frames_that_are_not_finite_are_refused_without_a_warning(recwarn):
 def test_wrong_width_and_names():
     frame = pd.DataFrame(X, columns=[f"pixel{i}" for i in range(64)])
     estimator = AutoencoderTransformer(4, epochs=1, random_state=0).fit(frame)
-    with pytest.raises(ValueError, match=r"X has 63 features, but .* expecting 64"):
+    with (
+        pytest.raises(ValueError, match=r"X has 63 features, but .* expecting 64"),
+        pytest.warns(UserWarning, match="X does not have valid feature names"),
+    ):
         estimator.transform(X[:, 1:])
     with pytest.raises(ValueError, match="feature names should match"):
         estimator.transform(frame.rename(columns={"pixel0": "border"}))

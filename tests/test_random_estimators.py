@@ -67,8 +67,8 @@ def read_only(X):
 
 
 def memory_mapped(X):
-    file = tempfile.TemporaryFile()  # noqa: SIM115 (the map keeps it open)
-    mapped = np.memmap(file, X.dtype, "w+", shape=X.shape)
+    with tempfile.TemporaryFile() as file:  # which the map keeps
+        mapped = np.memmap(file, X.dtype, "w+", shape=X.shape)
     mapped[:] = X
     return mapped
 
