@@ -132,7 +132,8 @@ class Rows:
         # In the order of their hashes.
         candidates = np.flatnonzero(copies <= _most_copies(copies, share))
         ends = np.cumsum(copies[candidates])
-        splits, begin, before = [], 0, 0.0
+        splits: list[tuple] = []
+        begin, before = 0, 0.0
         while len(splits) < n_splits and (not splits or before + share <= ends[-1]):
             end = max(begin + 1, np.searchsorted(ends, before + share, side="right"))
             chosen = candidates[begin:end]

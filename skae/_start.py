@@ -22,12 +22,12 @@ from skae._threads import one_thread
 
 # Up to this many features (or rows) a square matrix of them is decomposed exactly.
 MAX_EXACT = 1024
-# Variances are found with an error of at most 0.2 (float32) or 0.4 eps (float64) of the first; of
-# those that are so many eps of it, the error is at most a hundred-thousandth.
-ACCURATE = 5e4
+# The part of the first variance above which others are found to a hundred-thousandth: their errors
+# are at most 0.2 (float32) or, with some in reserve for iterations, a few eps of the first.
+ACCURATE = {np.dtype(np.float32): 6e-3, np.dtype(np.float64): 2e-10}
 EPS = np.finfo(np.float64).eps
 # Block Lanczos: the width of a block, axes in the basis beyond twice those wanted, how many blocks
-# there may be, and the residual of an axis, as a part of its variance, with which it is found.
+# there may be, and the residual of an axis, as a part of its variance, that is small enough.
 KRYLOV_WIDTH = 8
 BASIS_TO_SPARE = 64
 MAX_PRODUCTS = 1_000
@@ -50,7 +50,8 @@ class PrincipalAxes(NamedTuple):
     variances: np.ndarray  # (n_axes,), falling
 
     def extended(self, variances: np.ndarray, axes: np.ndarray) -> "PrincipalAxes":
-        """With further axes, in their order."""
+        """With further axes, in their order, orthogonal to those there are."""
+        axes = axes - (axes @ self.axes.T) @ self.axes
         variances = np.concatenate([self.variances, variances])
         order = np.argsort(-variances, kind="stable")
         return PrincipalAxes(self.mean, np.concatenate([self.axes, axes])[order], variances[order])
@@ -72,7 +73,7 @@ def principal_axes(rows: Rows, n_components: int, seed: int) -> PrincipalAxes:
     n_axes, complete = min(n_components, len(rows), rows.n_features), False
     while not complete:
         variances, axes = decompose(_Centred(rows, pca, precision), n_axes - len(pca.axes))
-        accurate = variances > ACCURATE * np.finfo(precision).eps * variances[0]
+        accurate = variances > ACCURATE[precision] * variances[0]
         pca = pca.extended(variances[accurate], axes[accurate])
         # Beyond the rank of the rows the axes are arbitrary, and differ where rounding does.
         kept = pca.variances > _from_rounding(rows, pca)
@@ -141,7 +142,7 @@ class _Centred:
         """The sum of squares along an axis that may be rounding."""
         first, offset = self._found.variances[:1].sum(), np.square(self._found.mean).max()
         noise = np.finfo(self.rows.dtype).eps ** 2
-        return max(EPS * first, noise * (first + offset)) * self.rows.total_weight()
+        return max(EPS * first, noise * offset) * self.rows.total_weight()
 
     def squared_times(self, Q):
         """The transpose of the matrix times itself times Q."""
@@ -170,10 +171,11 @@ def _from_covariance(centred, n_axes):
 
 def _from_gram(centred, n_axes):
     matrix = np.concatenate(list(centred.blocks()))
-    squares, left = _leading(matrix @ matrix.T, n_axes)
-    squares = np.maximum(squares, np.finfo(np.float64).tiny)
-    axes = (left @ matrix) / np.sqrt(squares)[:, None]
-    return squares / centred.rows.total_weight(), axes
+    _, left = _leading(matrix @ matrix.T, n_axes)
+    axes = left @ matrix
+    lengths = np.linalg.norm(axes, axis=1)
+    axes /= np.maximum(lengths, np.finfo(np.float64).tiny)[:, None]
+    return lengths**2 / centred.rows.total_weight(), axes
 
 
 def _leading(symmetric, n_axes):
@@ -189,25 +191,40 @@ def _from_krylov(centred, n_axes, *, seed):
     Simon, "Thick-restart Lanczos method for large symmetric eigenvalue problems", 2000)."""
     n_features = centred.rows.n_features
     rng = np.random.default_rng([seed, 3])
-    most = min(2 * n_axes + BASIS_TO_SPARE, n_features)
     basis = images = np.empty((n_features, 0))
+    squares = np.zeros(n_axes)
     block = rng.standard_normal((n_features, KRYLOV_WIDTH))
     for _ in range(MAX_PRODUCTS):
-        block = _orthonormal(block[:, : most - basis.shape[1]], basis, rng)
+        # All of a block is needed: what is cut off would be missing in every later one.
+        block = _orthonormal(block[:, : n_features - basis.shape[1]], basis, rng)
         image = centred.squared_times(block)
-        basis, images, block = np.hstack([basis, block]), np.hstack([images, image]), image
-        if basis.shape[1] < most:
+        basis, images = np.hstack([basis, block]), np.hstack([images, image])
+        size = basis.shape[1]
+        if size < min(2 * n_axes + BASIS_TO_SPARE, n_features):
+            block = image
             continue
-        squares, turned = _leading(basis.T @ images, min(n_axes + KRYLOV_WIDTH, most))
-        block = _orthonormal(block, basis, rng) if most < n_features else block
+        block = image if size == n_features else _orthonormal(image, basis, rng)
+        squares, turned = _leading(basis.T @ images, min(n_axes + KRYLOV_WIDTH, size))
         basis, images = basis @ turned.T, images @ turned.T
         residuals = np.linalg.norm(images - basis * squares, axis=0)
-        # An error of a variance is about the square of this. What is smaller than these is either
-        # found again or nothing but rounding.
-        relevant = squares > np.maximum(ACCURATE * EPS * squares[0], centred.rounding())
-        if (residuals <= CONVERGED * squares)[:n_axes][relevant[:n_axes]].all():
+        done = _converged(squares[:n_axes], residuals[:n_axes], centred.rounding())
+        if done or size == n_features:
             break
     return squares[:n_axes] / centred.rows.total_weight(), basis[:, :n_axes].T
+
+
+def _converged(squares, residuals, rounding):
+    """Whether eigenvalues and their vectors are accurate; the smallest may have to be found again.
+
+    The square of a residual divided by its eigenvalue is what may be missing there, and what is
+    left of it where others are looked for. Less than the rounding of products is out of reach.
+    """
+    relevant = squares > max(ACCURATE[np.dtype(np.float64)] * squares[0], rounding)
+    least = squares[relevant].min(initial=np.inf)
+    if not relevant.all():
+        least = min(least, max(EPS * squares[0], rounding))
+    limits = np.maximum(CONVERGED * np.sqrt(squares[relevant] * least), 1e3 * EPS * squares[0])
+    return (residuals[relevant] <= limits).all()
 
 
 def _orthonormal(block, basis, rng):
