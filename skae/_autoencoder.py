@@ -60,13 +60,13 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     activation : str, default="relu"
         Activation of the hidden layers, by Keras' name: "elu", "exponential", "gelu",
         "hard_sigmoid", "leaky_relu", "linear", "mish", "relu", "relu6", "selu", "sigmoid",
-        "silu", "softplus", "softsign" or "tanh".
+        "silu", "softplus", "softsign", "squareplus" or "tanh".
 
     code_activation : str, default="auto"
         Activation of the code. "auto" is "linear" with ``init="pca"``, so that codes have the
         centre and the unit of PCA's, which the model behind them may depend on, and "relu" with
         ``init="glorot_uniform"``. A linear code is ordered as PCA's is: its components are
-        uncorrelated on the training rows, and those that explain most come first. From PCA, a
+        uncorrelated on all training rows, and those that explain most come first. From PCA, a
         rectified code is raised until all training rows are where it is linear: the same
         network, with codes far from zero. With `sparsity` "auto" is "relu", with `kl_weight`
         "linear".
@@ -74,7 +74,9 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     output_activation : str, default="auto"
         Activation of the output. "auto" is "sigmoid" for data in [0, 1] that it describes better
         and "linear" otherwise. With ``init="glorot_uniform"`` the range alone decides. It is
-        "sigmoid" for binary cross-entropy and "exponential" for the Poisson loss.
+        "sigmoid" for binary cross-entropy. For the Poisson loss it is "squareplus", in a unit of
+        0.05 of the mean of X and with that as its least: PCA's reconstruction where this is
+        positive.
 
     noise : float, pair, callable or None, default=None
         Corruption of the rows in training, drawn anew every time, from which the network has to
@@ -93,10 +95,13 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
 
     kl_weight : float, default=0.0
         Above 0 the code is variational [6]_: the encoder gives mean and variance of a normal
-        distribution, training draws from it, and ``kl_weight / n_features`` times the divergence
-        from the standard normal distribution is added to the loss. 1 makes that an evidence lower
-        bound, if the loss is "mse" and the noise of a feature has variance 1/2; more presses the
-        code together [7]_. :meth:`transform` returns the mean, and :meth:`sample` generates.
+        distribution, training draws from it, and the weighed divergence from the standard normal
+        distribution is added to the loss. 1 makes the sum an evidence lower bound in any unit of X,
+        and more presses the code together [7]_. For "mse" and "mae" that takes the noise of the
+        rows: it is what PCA with as many components leaves, for each feature alike [9]_ [10]_.
+        "binary_crossentropy" and "poisson" are likelihoods as they are. With any other loss the
+        divergence is multiplied by ``kl_weight / n_features``. :meth:`transform` returns the mean,
+        and :meth:`sample` generates.
 
     image_shape : (height, width) or (height, width, channels) or None, default=None
         Shape of the image that each row is, flattened in C order. Each of `hidden_layer_sizes`
@@ -167,6 +172,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
 
     warm_start : bool, default=False
         Whether `fit` continues from the weights of the previous call, with the optimizer afresh.
+        A linear code is ordered anew after each call.
 
     verbose : int or bool, default=0
         Whether to print a line for every validation, or every epoch.
@@ -216,7 +222,15 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
 
     What is compiled for training is kept for later fits of the same network and batch size. The
     first fit of each takes about 0.4 s more (1 s with three hidden layers) and 5 MB that TensorFlow
-    does not give back.
+    does not give back. In a search, each width of a hidden layer, activation, loss and optimizer is
+    another network; `kl_weight`, `sparsity`, rates and the optimizer's `weight_decay` are not.
+
+    Rows are trained on in a unit in which they vary by about one wherever the network for that is
+    equal to one for the rows as they are: with a linear, "relu", "leaky_relu" or "exponential"
+    output, and losses that have no scale of their own.
+
+    A fitted network that the mean of the columns describes the training rows better than, or PCA
+    where training starts from it and nothing is penalised, raises a ConvergenceWarning.
 
     Sample weights count as copies exactly as long as all rows fit into one batch.
 
@@ -236,6 +250,10 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
        Variational Framework", ICLR 2017.
     .. [8] J. Yoon et al., "VIME: Extending the Success of Self- and Semi-supervised Learning to
        Tabular Domain", NeurIPS 2020.
+    .. [9] M. Tipping and C. Bishop, "Probabilistic Principal Component Analysis", Journal of the
+       Royal Statistical Society B 61, 1999.
+    .. [10] O. Rybkin, K. Daniilidis and S. Levine, "Simple and Effective VAE Training with
+       Calibrated Decoders", ICML 2021.
 
     Examples
     --------
