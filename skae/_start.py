@@ -192,22 +192,27 @@ def _from_krylov(centred, n_axes, *, seed):
     n_features = centred.rows.n_features
     rng = np.random.default_rng([seed, 3])
     basis = images = np.empty((n_features, 0))
-    squares = np.zeros(n_axes)
+    squares, exhausted = np.zeros(n_axes), False
     block = rng.standard_normal((n_features, KRYLOV_WIDTH))
     for _ in range(MAX_PRODUCTS):
         # All of a block is needed: what is cut off would be missing in every later one.
-        block = _orthonormal(block[:, : n_features - basis.shape[1]], basis, rng)
+        block, lost = _orthonormal(block[:, : n_features - basis.shape[1]], basis, rng)
+        exhausted |= lost
         image = centred.squared_times(block)
         basis, images = np.hstack([basis, block]), np.hstack([images, image])
         size = basis.shape[1]
         if size < min(2 * n_axes + BASIS_TO_SPARE, n_features):
             block = image
             continue
-        block = image if size == n_features else _orthonormal(image, basis, rng)
+        block = image if size == n_features else _orthonormal(image, basis, rng)[0]
+        before = squares[:n_axes].sum()
         squares, turned = _leading(basis.T @ images, min(n_axes + KRYLOV_WIDTH, size))
         basis, images = basis @ turned.T, images @ turned.T
         residuals = np.linalg.norm(images - basis * squares, axis=0)
         done = _converged(squares[:n_axes], residuals[:n_axes], centred.rounding())
+        # Equal variances are found only as many at a time as a block is wide.
+        if exhausted and squares[:n_axes].sum() > (1 + 1e-8) * before:
+            done = False
         if done or size == n_features:
             break
     return squares[:n_axes] / centred.rows.total_weight(), basis[:, :n_axes].T
@@ -228,14 +233,17 @@ def _converged(squares, residuals, rounding):
 
 
 def _orthonormal(block, basis, rng):
-    """An orthonormal block that is orthogonal to the basis; random where nothing else is left."""
+    """An orthonormal block that is orthogonal to the basis; random where nothing else is left, and
+    whether that was so."""
+    filled = False
     for _ in range(2):  # once would leave what rounding has left
         size = np.linalg.norm(block)
         block, triangle = np.linalg.qr(block - basis @ (basis.T @ block))
         lost = np.abs(np.diag(triangle)) <= 1e-10 * size
         block[:, lost] = rng.standard_normal((len(block), np.count_nonzero(lost)))
+        filled |= bool(lost.any())
     block -= basis @ (basis.T @ block)
-    return np.linalg.qr(block)[0]
+    return np.linalg.qr(block)[0], filled
 
 
 def pca_start(
