@@ -60,7 +60,8 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     activation : str, default="relu"
         Activation of the hidden layers, by Keras' name: "elu", "exponential", "gelu",
         "hard_sigmoid", "leaky_relu", "linear", "mish", "relu", "relu6", "selu", "sigmoid",
-        "silu", "softplus", "softsign", "squareplus" or "tanh".
+        "silu", "softplus", "softsign", "squareplus" or "tanh". Upper case and "swish" are
+        understood.
 
     code_activation : str, default="auto"
         Activation of the code. "auto" is "linear" with ``init="pca"``, so that codes have the
@@ -120,9 +121,12 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         examples below.
 
     loss : str or dict, default="mse"
-        What training minimises: "mse", "mae", "huber", "binary_crossentropy" for data in [0, 1],
-        "poisson" for counts, or the configuration of a Keras loss, such as
-        ``{"class_name": "Huber", "config": {"delta": 0.1}}``.
+        What training minimises: "mse", "mae", "mape", "msle" for numbers from 0 on, "huber",
+        "log_cosh", "cosine_similarity", "binary_crossentropy", "binary_focal_crossentropy",
+        "categorical_crossentropy" and "kl_divergence" for data in [0, 1], "poisson" for counts, by
+        any of Keras' names for them, or the configuration of a Keras loss, such as
+        ``{"class_name": "Huber", "config": {"delta": 0.1}}``. With ``from_logits=True`` in it the
+        output is a probability all the same, unless ``output_activation="linear"``.
 
     optimizer : str or dict, default="adam"
         Keras' name of the optimizer, or its configuration, such as
