@@ -115,6 +115,7 @@ def test_fit_of_a_subclass_with_slots(digits):
     assert estimator.transform(digits).shape == (len(digits), 2)
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # of one epoch
 def test_fit_keeps_what_its_own_callables_set_on_the_estimator(digits):
     """The noise of a subclass may count its calls, for one."""
 
