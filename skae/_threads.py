@@ -17,16 +17,6 @@ def _controller():
     return ThreadpoolController()  # which takes milliseconds to look for libraries
 
 
-def openblas_threads() -> int:
-    """Threads that OpenBLAS may use, as limits and the environment have it; 0 if NumPy or SciPy
-    has another library, or one whose threads are OpenMP's, of which each of ours had its own."""
-    libraries = [lib for lib in _controller().lib_controllers if lib.user_api == "blas"]
-    for library in libraries:
-        if library.internal_api != "openblas" or library.threading_layer != "pthreads":
-            return 0
-    return min((lib.num_threads for lib in libraries), default=0)
-
-
 @contextlib.contextmanager
 def one_thread() -> Iterator[None]:
     """Run BLAS in one thread, until the last of those who want it has left.
