@@ -188,7 +188,11 @@ def _leading(symmetric, n_axes):
 
 def _from_krylov(centred, n_axes, *, seed):
     """Block Lanczos, which keeps the best axes when its basis is full and goes on from them (Wu &
-    Simon, "Thick-restart Lanczos method for large symmetric eigenvalue problems", 2000)."""
+    Simon, "Thick-restart Lanczos method for large symmetric eigenvalue problems", 2000).
+
+    SciPy's `eigsh` was tried: of equal variances, as one-hot columns have them, it misses some, and
+    the error of 100 axes was 1.004 times PCA's.
+    """
     n_features = centred.rows.n_features
     rng = np.random.default_rng([seed, 3])
     basis = images = np.empty((n_features, 0))
