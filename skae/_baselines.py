@@ -39,8 +39,8 @@ def warn_if_beaten(fitted, settings, rows, pca, seed):
     if sample is not rows and not losses[0] < CLEARLY * np.nanmin(losses[1:]):
         losses = _losses(fitted, settings, rows, pca, seed)
     ours, mean, by_pca = losses
-    largest = float(np.abs(rows.extremes).max())
-    rounding = (1 + largest) ** 2 * np.finfo(rows.dtype).eps ** 2 * 1e3
+    rounding = 30 * float(np.finfo(rows.dtype).eps) * float(np.abs(rows.extremes).max())
+    rounding **= describe(settings.loss).power or 1
     if not ours <= mean * (1 + np.sign(mean) * 1e-6) + rounding:
         _warn(
             "The mean of the columns describes X better than the fitted network: "
