@@ -71,7 +71,7 @@ def denoising(X, X_test):
 
 def generation(X, X_test, y, y_test):
     classifier = MLPClassifier((128,), max_iter=12, random_state=0).fit(X, y)
-    parameters = {"kl_weight": 1.0, "hidden_layer_sizes": (512, 256), "epochs": 20}
+    parameters = {"kl_weight": 18.0, "hidden_layer_sizes": (512, 256), "epochs": 20}
     estimator, call, taken = fit(X, 16, **parameters)
     probabilities = classifier.predict_proba(estimator.sample(5000, random_state=0))
     rarest = np.bincount(probabilities.argmax(axis=1), minlength=10).min() / 5000

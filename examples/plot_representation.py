@@ -25,7 +25,7 @@ VARIANTS = {
     "deep": DEEP,
     "denoising": {**DEEP, "noise": 0.3},
     "sparse": {"sparsity": 1e-4},
-    "variational": {**DEEP, "kl_weight": 0.1},
+    "variational": {**DEEP, "kl_weight": 1.0},
     "convolutional": {"image_shape": (28, 28), "hidden_layer_sizes": (8, 16), "epochs": 3},
 }
 

@@ -19,7 +19,7 @@ X_train, X_test, y_train, y_test = load_scaled(arguments)
 # %%
 # One autoencoder, variational so that its decoder takes standard normal codes, as a generator does.
 autoencoder = AutoencoderTransformer(
-    16, hidden_layer_sizes=(256,), kl_weight=0.5, epochs=40, random_state=0
+    16, hidden_layer_sizes=(256,), kl_weight=10.0, epochs=40, random_state=0
 ).fit(X_train)
 
 

@@ -181,6 +181,7 @@ def test_the_order_of_arrays_in_memory_is_no_matter(fitted, tmp_path):
 # were made. Within float32 of any machine.
 ROWS = np.array([[1.0, 0.0, -1.0, 2.0, 0.5], [0.0, 0.25, 1.0, -1.0, -2.0]])
 IMAGE = np.arange(12.0).reshape(1, 12) / 12
+COUNTS = np.array([[1.0, 0.0, 3.0, 2.0, 0.0], [0.0, 7.0, 1.0, 0.0, 2.0]])
 FILES = {
     "format_1_dense": (
         ROWS,
@@ -208,6 +209,14 @@ FILES = {
             ],
             (1, 12),
         ),
+    ),
+    "format_2_counts": (
+        COUNTS,
+        [[-3.142983, -1.3662333], [4.0651803, -1.7993749]],
+        [
+            [1.0907376, 0.1158156, 1.0675292, 1.7908189, 0.71513665],
+            [2.4422972, 6.4635577, 0.8641905, 0.14749888, 2.1856768],
+        ],
     ),
 }
 
