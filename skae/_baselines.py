@@ -20,6 +20,10 @@ NEAREST = 0.05
 # Units of a variational code whose means vary less carry nothing (Burda et al., "Importance
 # Weighted Autoencoders", ICLR 2016).
 DEAD = 0.01
+NOT_GAINED = (
+    "Training did not reduce the validation loss, so the weights it started from are kept. Use "
+    "init='pca', a smaller learning_rate or more epochs, or scale X."
+)
 
 
 def constant_losses(settings, mean, rows):
@@ -33,7 +37,7 @@ def constant_losses(settings, mean, rows):
 
 def warn_if_beaten(fitted, settings, rows, pca, seed):
     """Warn of a network that the mean of the columns, or PCA if it is given, beats on the rows it
-    was fitted to; return whether one does."""
+    was fitted to, or that training did not improve."""
     sample = rows.sample(SAMPLE_ROWS, seed)
     losses = _losses(fitted, settings, sample, pca, seed)
     if sample is not rows and not losses[0] < CLEARLY * np.nanmin(losses[1:]):
@@ -41,21 +45,21 @@ def warn_if_beaten(fitted, settings, rows, pca, seed):
     ours, mean, by_pca = losses
     rounding = 30 * float(np.finfo(rows.dtype).eps) * float(np.abs(rows.extremes).max())
     rounding **= describe(settings.loss).power or 1
+    found = "" if fitted.gained else NOT_GAINED
     if not ours <= mean * (1 + np.sign(mean) * 1e-6) + rounding:
-        _warn(
-            "The mean of the columns describes X better than the fitted network: "
+        found += (
+            " The mean of the columns describes X better than the fitted network: "
             f"{_pair(mean, ours)} Scale X, with sklearn.preprocessing.StandardScaler for example, "
             "use init='pca', a smaller learning_rate, more epochs or another output_activation."
         )
-        return True
-    if ours > by_pca * (1 + np.sign(by_pca) * AS_GOOD) + rounding:
-        _warn(
-            "PCA with as many components describes X better than the fitted network: "
+    elif ours > by_pca * (1 + np.sign(by_pca) * AS_GOOD) + rounding:
+        found += (
+            " PCA with as many components describes X better than the fitted network: "
             f"{_pair(by_pca, ours)} Use more epochs, a smaller learning_rate, "
             "early_stopping=True or output_activation='auto', or sklearn.decomposition.PCA."
         )
-        return True
-    return False
+    if found:
+        warnings.warn(found.lstrip(), ConvergenceWarning, stacklevel=2)
 
 
 def warn_of_dead_units(spec, weights, rows, seed):
@@ -115,7 +119,3 @@ def _nearest(settings, mean):
 
 def _pair(loss, ours):
     return f"its loss on the training rows is {loss:.4g}, and the network's {ours:.4g}."
-
-
-def _warn(message):
-    warnings.warn(message, ConvergenceWarning, stacklevel=2)

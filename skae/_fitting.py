@@ -2,13 +2,11 @@
 
 import dataclasses
 import json
-import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
-from sklearn.exceptions import ConvergenceWarning
 
 from skae._activations import SLOPE_ABOVE_ZERO
 from skae._baselines import constant_losses, warn_if_beaten, warn_of_dead_units
@@ -141,7 +139,6 @@ def _as_run(spec, run, gained=True):
     return Fitted(spec, run.weights, run.losses[:n_epochs], run.checks[1:], gained)
 
 
-@one_thread()
 def _warn(fitted, settings, rows, seed):
     """Say what the fitted network does not do."""
     spec = fitted.spec
@@ -149,14 +146,7 @@ def _warn(fitted, settings, rows, seed):
         return
     compared = settings.init == "pca" and not spec.penalised and spec.network is None
     pca = _pca(rows, spec, seed) if compared and not fitted.beats_pca else None
-    beaten = warn_if_beaten(fitted, settings, rows, pca, seed)
-    if not (beaten or fitted.gained):
-        warnings.warn(
-            "Training did not reduce the validation loss, so the weights it started from are "
-            "kept. Use init='pca', a smaller learning_rate or more epochs, or scale X.",
-            ConvergenceWarning,
-            stacklevel=2,
-        )
+    warn_if_beaten(fitted, settings, rows, pca, seed)
     if spec.kl_weight:
         warn_of_dead_units(spec, fitted.weights, rows, seed)
 

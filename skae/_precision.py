@@ -38,7 +38,8 @@ def _dtypes(X):
 
 def _in_numpy(dtype):
     """The dtype of NumPy that has the same values; object if there is none."""
-    for name in ("numpy_dtype", "subtype"):  # of pandas: nullable or arrow, and sparse
+    # Of pandas, nullable or arrow, and sparse; and of TensorFlow.
+    for name in ("numpy_dtype", "subtype", "as_numpy_dtype"):
         dtype = getattr(dtype, name, dtype)
     try:
         return np.dtype(dtype)

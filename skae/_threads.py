@@ -58,12 +58,15 @@ def _limit():
         finally:
             limited.set()
 
-    keeper = threading.Thread(target=keep, daemon=True)
-    keeper.start()
-    limited.wait()
-
     def lift():
         done.set()
         keeper.join()
 
-    return lift
+    keeper = threading.Thread(target=keep, daemon=True)
+    try:
+        keeper.start()
+        limited.wait()
+        return lift
+    except BaseException:
+        done.set()  # an interrupt would leave the limit on for good
+        raise

@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 import time
+import weakref
 
 import keras
 import numpy as np
@@ -25,6 +26,11 @@ from skae._rows import Rows
 X = (load_digits().data[:120] / 16).astype(np.float32)
 SOURCES = os.path.dirname(skae.__file__) + os.sep
 FRAMEWORK = tuple(os.path.dirname(module.__file__) + os.sep for module in (keras, tf))
+
+
+# Python swallows what callbacks of weak references raise, and a wait for a condition that is
+# interrupted while its lock is released ends in an error of its own.
+UNSAFE = weakref.__file__, threading.__file__
 
 
 def masked(batch, rng):
@@ -89,19 +95,19 @@ def interrupted_fit(estimator, at):
     of them, and those of skae in other threads. The last is that in which `fit` takes over the
     result: after it nothing is left to undo. Not counted are lines with the word `with`, which
     are also where its block is left: a tracer interrupts before the lock there is released, a
-    signal does not.
+    signal does not. Nor are those of `UNSAFE`.
     """
     lines = itertools.count()
     caller = threading.get_ident()
 
     def trace(frame, event, _):
         path = frame.f_code.co_filename
-        if path.startswith(FRAMEWORK) or (
+        if path.startswith((*FRAMEWORK, *UNSAFE)) or (
             threading.get_ident() != caller and not path.startswith(SOURCES)
         ):
             return None
         line = linecache.getline(path, frame.f_lineno).lstrip() if event == "line" else "with "
-        last = line.startswith("self.__dict__ = _merged(")
+        last = line.startswith("self.__dict__ = fitted.__dict__")
         if not line.startswith("with ") and (next(lines) == at or last):
             raise KeyboardInterrupt
         return trace

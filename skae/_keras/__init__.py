@@ -95,10 +95,23 @@ def apart(function: Callable) -> Callable:
         if getattr(_thread, "apart", False):
             return function(*arguments)
         context, policy = contextvars.copy_context(), keras.config.dtype_policy()
-        with ThreadPoolExecutor(1, initializer=_enter, initargs=(policy,)) as thread:
+        thread = ThreadPoolExecutor(1, initializer=_enter, initargs=(policy,))
+        try:
             return thread.submit(context.run, _at_once, function, *arguments).result()
+        finally:
+            finish(thread)
 
     return run
+
+
+def finish(thread: Executor) -> None:
+    """Wait for what a thread does to end, also if that is interrupted: what comes next may use the
+    same variables."""
+    try:
+        thread.shutdown(cancel_futures=True)
+    except BaseException:
+        thread.shutdown(cancel_futures=True)
+        raise
 
 
 _thread = threading.local()

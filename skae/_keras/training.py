@@ -20,7 +20,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from skae._keras import apart, beside
+from skae._keras import apart, beside, finish
 from skae._keras.cache import Cache
 from skae._keras.inference import objective
 from skae._keras.layers import NarrowDense
@@ -346,7 +346,7 @@ class _Feed:
         return self
 
     def __exit__(self, *_):
-        self._thread.shutdown(cancel_futures=True)
+        finish(self._thread)
 
     def train(self):
         """Run the program; yield at every check the mean loss of each epoch since the last."""
