@@ -95,13 +95,23 @@ def apart(function: Callable) -> Callable:
         if getattr(_thread, "apart", False):
             return function(*arguments)
         context, policy = contextvars.copy_context(), keras.config.dtype_policy()
-        thread = ThreadPoolExecutor(1, initializer=_enter, initargs=(policy,))
+        stopped = threading.Event()
+        thread = ThreadPoolExecutor(1, initializer=_enter, initargs=(policy, stopped))
         try:
             return thread.submit(context.run, _at_once, function, *arguments).result()
+        except BaseException:
+            stopped.set()
+            raise
         finally:
             finish(thread)
 
     return run
+
+
+def stop_if_interrupted() -> None:
+    """Raise where the caller of what runs apart does not wait for it any more."""
+    if _thread.stopped.is_set():
+        raise RuntimeError("The caller was interrupted.")
 
 
 def finish(thread: Executor) -> None:
@@ -117,8 +127,8 @@ def finish(thread: Executor) -> None:
 _thread = threading.local()
 
 
-def _enter(policy):
-    _thread.apart = True
+def _enter(policy, stopped):
+    _thread.apart, _thread.stopped = True, stopped
     keras.config.set_dtype_policy(policy)  # which a network of the user's goes by
 
 

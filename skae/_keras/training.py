@@ -20,7 +20,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from skae._keras import apart, beside, finish
+from skae._keras import apart, beside, finish, stop_if_interrupted
 from skae._keras.cache import Cache
 from skae._keras.inference import objective
 from skae._keras.layers import NarrowDense
@@ -50,7 +50,6 @@ class Recipe(NamedTuple):
     penalties: Penalties
 
 
-@apart
 def compiled(spec: NetworkSpec, recipe: Recipe, n_rows: int) -> "_Program":
     """The program for such rows, compiled now if no earlier fit has."""
     size = _padded(recipe.batch_size, n_rows)
@@ -60,7 +59,7 @@ def compiled(spec: NetworkSpec, recipe: Recipe, n_rows: int) -> "_Program":
         spec = _roomy(spec, optimizer)
     key = spec, recipe.loss, optimizer, size, recipe.corrupt is not None
     try:
-        return _programs.get(key, lambda: _Program(*key))
+        return _programs.get(key, apart(lambda: _Program(*key)))
     except TypeError as error:
         if spec.dtype != "float64" or "does not match type" not in str(error):
             raise
@@ -71,6 +70,7 @@ def compiled(spec: NetworkSpec, recipe: Recipe, n_rows: int) -> "_Program":
         ) from error
 
 
+@apart
 def train(
     program: "_Program",
     rows: Any,
@@ -156,6 +156,7 @@ def _padded(batch_size, n_rows):
 
 
 @functools.lru_cache
+@apart
 def _roomy(spec, optimizer):
     return with_room(spec, _optimizer(optimizer))
 
@@ -165,6 +166,7 @@ def _optimizer(identifier):
 
 
 @functools.lru_cache
+@apart
 def _shared_optimizer(identifier):
     """The optimizer without what each training sets anew, and its weight decay.
 
@@ -230,14 +232,12 @@ class _Program:
         shapes = [(*shape, width) for width in self._widths]
         return _Shard(*(_aligned_zeros(s, self.dtype) for s in (*shapes, shape, shape[:1])))
 
-    @apart
     def reset(self, weights, recipe):
         self._trained.assign(weights)
         assign(self._optimizer.variables, self._optimizer_start)
         decay = _shared_optimizer(recipe.optimizer)[1]
         self._strengths = np.array([*recipe.penalties, decay], self.dtype)
 
-    @apart
     def weights(self):
         """The arrays where training is, or their averages if the optimizer keeps some."""
         inner = getattr(self._optimizer, "inner_optimizer", self._optimizer)
@@ -250,7 +250,6 @@ class _Program:
         assign(variables, last)
         return averages
 
-    @apart
     def run(self, shard, n_steps):
         """Train on the first `n_steps` batches of a shard; return the loss of each."""
         # Not tf.constant, which copies: a copy of the rows takes a tenth of the time of training.
@@ -352,6 +351,7 @@ class _Feed:
         """Run the program; yield at every check the mean loss of each epoch since the last."""
         losses, totals, done = [], [], 0
         for shard, batch_weights in self._filled():
+            stop_if_interrupted()
             losses.append(self._program.run(shard, len(batch_weights)))
             totals.append(batch_weights)
             done += len(batch_weights)
