@@ -139,6 +139,7 @@ def _as_run(spec, run, gained=True):
     return Fitted(spec, run.weights, run.losses[:n_epochs], run.checks[1:], gained)
 
 
+@one_thread()
 def _warn(fitted, settings, rows, seed):
     """Say what the fitted network does not do."""
     spec = fitted.spec

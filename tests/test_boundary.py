@@ -278,10 +278,8 @@ def test_a_forked_child_transforms_and_refuses_to_train():
 
 
 STARTED = {
-    "import": (False, "import tensorflow, keras"),
     "devices": (False, "import tensorflow as tf; tf.config.list_physical_devices()"),
     "operation": (True, "import tensorflow as tf; tf.constant(1.0)"),
-    "model": (True, "import keras; keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])"),
     "XLA": (
         True,
         "import tensorflow as tf; tf.function(lambda x: x @ x, jit_compile=True)(tf.ones((9, 9)))",

@@ -1,5 +1,6 @@
 """PCA of any shape of data is PCA, and what is computed of it elsewhere goes on from it."""
 
+import functools
 import subprocess
 import sys
 import textwrap
@@ -9,7 +10,7 @@ import time
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
-from scipy import optimize, sparse
+from scipy import linalg, optimize, sparse
 from sklearn.datasets import load_digits, load_iris, load_wine
 from sklearn.decomposition import PCA
 from threadpoolctl import ThreadpoolController
@@ -124,8 +125,15 @@ def test_components_are_not_lost_beside_a_wide_column():
     assert ours < (1 + 1e-5) * of_pca
 
 
+@functools.cache
 def flat_spectrum(kind):
-    """Wide sparse rows of which axis after axis explains nearly as much."""
+    """Wide sparse rows of which axis after axis explains nearly as much, and all variances."""
+    X = sparse.csr_array(_flat_spectrum(kind))
+    dense = X.toarray()
+    return X, np.square(linalg.svdvals(dense - dense.mean(axis=0))) / len(dense)
+
+
+def _flat_spectrum(kind):
     rng = np.random.default_rng(0)
     if kind == "one-hot":
         return sparse.csr_array(np.eye(1_100)[rng.integers(1_100, size=2_500)])
@@ -135,15 +143,14 @@ def flat_spectrum(kind):
     return sparse.random_array((2_000, 1_300), density=0.01, rng=rng, format="csr")
 
 
-@pytest.mark.parametrize("n_components", [1, 32, 100, 700])
+@pytest.mark.parametrize("n_components", [1, 32, 100])
 @pytest.mark.parametrize("container", [sparse.csr_array, sparse.csr_array.toarray])
 @pytest.mark.parametrize("kind", ["one-hot", "words", "uniform"])
 def test_wide_rows_start_from_pca_itself(kind, container, n_components):
     """Within a hundred-thousandth of its error, whatever the spectrum."""
-    X = sparse.csr_array(flat_spectrum(kind))
+    X, variances = flat_spectrum(kind)
     pca = principal_axes(Rows(container(X)), n_components, 0)
     dense = X.toarray()
-    variances = PCA(svd_solver="full").fit(dense).explained_variance_ * (1 - 1 / len(dense))
     total = variances.sum()
     error = total - pca.variances.sum()
     assert error <= (1 + 1e-5) * (total - variances[:n_components].sum())
