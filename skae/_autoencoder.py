@@ -389,9 +389,9 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
             The fitted estimator.
         """
         # What happens to a copy, and is taken over at once when all has succeeded, can't be lost.
-        fitted = _twin(self)
+        before, fitted = self.__dict__.copy(), _twin(self)
         fitted._fit(X, sample_weight, X_val)
-        self.__dict__ = fitted.__dict__
+        self.__dict__ = _merged(before, self.__dict__, fitted.__dict__)
         return self
 
     def transform(self, X):
@@ -698,6 +698,17 @@ def _twin(estimator):
     for name, value in slots.items():
         object.__setattr__(twin, name, value)
     return twin
+
+
+def _merged(before, now, after):
+    """Attributes as they are now, with all that a twin has changed, added and deleted since."""
+    changed = {
+        name: value
+        for name, value in after.items()
+        if name not in before or value is not before[name]
+    }
+    deleted = before.keys() - after.keys()
+    return {name: value for name, value in now.items() if name not in deleted} | changed
 
 
 def _counts(sample_weight, X):

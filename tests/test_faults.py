@@ -107,7 +107,7 @@ def interrupted_fit(estimator, at):
         ):
             return None
         line = linecache.getline(path, frame.f_lineno).lstrip() if event == "line" else "with "
-        last = line.startswith("self.__dict__ = fitted.__dict__")
+        last = line.startswith("self.__dict__ = _merged(")
         if not line.startswith("with ") and (next(lines) == at or last):
             raise KeyboardInterrupt
         return trace
