@@ -249,8 +249,14 @@ def _fit_fresh(spec, settings, rows, splits, seed):
         final = _run(spec, settings, Split(rows, None), seed, n_epochs=n_epochs)
     at_optimum = plain is not None or (spec.kl_weight and settings.init == "pca")
     fitted = _as_run(spec, final, gained=best > 0 or at_optimum)
-    beats_pca = plain is not None and plain.output_activation in ("linear", "relu")
+    beats_pca = plain is not None and _is_pca(plain)
     return fitted._replace(validation_losses=checks[1:], beats_pca=beats_pca)
+
+
+def _is_pca(spec):
+    """Whether a network that starts from PCA is PCA, but for what has to be positive."""
+    positive = spec.output_unit is not None
+    return spec.code_activation == "linear" and (positive or spec.output_activation == "linear")
 
 
 @one_thread()

@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 import pytest
 from scipy import sparse
-from sklearn.datasets import load_breast_cancer, load_digits, load_wine
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_wine
 from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.preprocessing import StandardScaler, minmax_scale
@@ -80,6 +80,10 @@ WORSE_THAN_PCA = {
     "curved code": (
         {"code_activation": "gelu", "output_activation": "linear", **UNTRAINED},
         load_digits().data / 16,
+    ),
+    "output that can't be negative": (
+        {"output_activation": "relu"},
+        StandardScaler().fit_transform(load_diabetes(scaled=False).data),
     ),
     "absolute error": (
         {"code_activation": "gelu", "output_activation": "linear", "loss": "mae", **UNTRAINED},
