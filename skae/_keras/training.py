@@ -427,7 +427,8 @@ class _Feed:
         shard.shares[i, n:] = 0
         # Filled up with copies: layers of the user's may look at the whole batch, and where a loss
         # of zeros is nan, it stays nan with no share.
-        again = np.arange(n, self._program.batch_size) % n
-        shard.X[i, n:] = X[again]
-        shard.clean[i, n:] = shard.clean[i, again]
+        if n < self._program.batch_size:
+            again = np.arange(n, self._program.batch_size) % n
+            shard.X[i, n:] = X[again]
+            shard.clean[i, n:] = shard.clean[i, again]
         return total
