@@ -96,9 +96,12 @@ def apart(function: Callable) -> Callable:
             return function(*arguments)
         context, policy = contextvars.copy_context(), keras.config.dtype_policy()
         stopped = threading.Event()
-        thread = ThreadPoolExecutor(1, initializer=_enter, initargs=(policy, stopped))
+        thread = ThreadPoolExecutor(1)
         try:
-            return thread.submit(context.run, _at_once, function, *arguments).result()
+            entered = thread.submit(_enter, policy, stopped)
+            done = thread.submit(context.run, _at_once, function, *arguments)
+            entered.result()
+            return done.result()
         except BaseException:
             stopped.set()
             raise
