@@ -1,7 +1,7 @@
 """Keras autoencoders as scikit-learn transformers."""
 
-from skae._autoencoder import AutoencoderTransformer
-from skae._persistence import ModelFileError, load
+from skae._autoencoder import AutoencoderTransformer, load
+from skae._files.storage import ModelFileError
 from skae._version import __version__
 
 __all__ = ["AutoencoderTransformer", "ModelFileError", "__version__", "load"]

@@ -9,18 +9,23 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.exceptions import InconsistentVersionWarning
 from sklearn.utils import check_array, check_random_state
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
-from skae import _inference
-from skae._fitting import fit
+from skae._data.checks import check_range, check_squares, warn_of_scales
+from skae._data.precision import precision
+from skae._data.reading import explained, read, training_rows, validation_rows
+from skae._files.state import State
+from skae._files.storage import read as read_file
+from skae._files.storage import write as write_file
+from skae._fitting.candidates import Split
+from skae._fitting.fit import fit
+from skae._fitting.resolve import resolve
 from skae._framework import load_framework
-from skae._losses import describe
-from skae._parameters import CONSTRAINTS, check_range, check_squares, explained, warn_of_scales
-from skae._precision import precision
-from skae._resolve import resolve
-from skae._rows import Rows, without_duplicates
-from skae._scikit_learn import _check_sample_weight, _fit_context, in_container
-from skae._spec import NetworkSpec
+from skae._network import inference
+from skae._network.losses import describe
+from skae._network.spec import NetworkSpec
+from skae._parameters import CONSTRAINTS
+from skae._scikit_learn import _fit_context, in_container, request_metadata, requested_metadata
 from skae._version import __version__
 
 
@@ -413,11 +418,11 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         # show in the code, which is small; only then is X searched, for the error.
         linear = spec.shortcut or (spec.dense and not spec.hidden_layer_sizes)
         shows = linear and spec.code_activation == "linear"
-        checked = self._check_X(X, ensure_all_finite=not shows)
+        checked = read(self, X, ensure_all_finite=not shows)
         with np.errstate(invalid="ignore", over="ignore"):
-            codes = _inference.encode(spec, self.weights_, checked)
+            codes = inference.encode(spec, self.weights_, checked)
         if shows and not np.isfinite(codes).all():
-            self._check_X(X)
+            read(self, X)
         return codes
 
     def inverse_transform(self, X):
@@ -443,7 +448,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
                 f"X has {codes.shape[1]} columns, but AutoencoderTransformer decodes codes of "
                 f"n_components={spec.n_components}, as transform returns them."
             )
-        decoded = _inference.decode(spec, self.weights_, codes)
+        decoded = inference.decode(spec, self.weights_, codes)
         return in_container(self, decoded, X, self._input_names())
 
     def reconstruct(self, X):
@@ -460,8 +465,8 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
             What the network makes of them; a frame where :meth:`set_output` asks for frames.
         """
         check_is_fitted(self)
-        checked = self._check_X(X)
-        reconstructed = _inference.reconstruct(self._spec(), self.weights_, checked)
+        checked = read(self, X)
+        reconstructed = inference.reconstruct(self._spec(), self.weights_, checked)
         return in_container(self, reconstructed, X, self._input_names())
 
     def score(self, X, y=None, sample_weight=None):
@@ -488,8 +493,8 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         from sklearn.metrics import r2_score
 
         check_is_fitted(self)
-        X = self._check_X(X)
-        reconstructed = _inference.reconstruct(self._spec(), self.weights_, X)
+        X = read(self, X)
+        reconstructed = inference.reconstruct(self._spec(), self.weights_, X)
         if sparse.issparse(X):
             X = X.toarray()
         # r2_score would take the mean of X in float32, far from zero and of many rows too far off.
@@ -545,10 +550,14 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         OSError
             As `open` raises it, or if the disk is full.
         """
-        # Only here: it imports this module, to load.
-        from skae._persistence import save
-
-        save(self, path)
+        check_is_fitted(self)
+        if type(self) is not AutoencoderTransformer:
+            raise ValueError(
+                f"save writes an AutoencoderTransformer, and this is a {type(self).__name__}, "
+                "which would come back as something else. Pickle it."
+            )
+        output = getattr(self, "_sklearn_output_config", {}).get("transform")
+        write_file(State(self.__dict__, output, requested_metadata(self)), path)
 
     @available_if(_samples)
     def sample(self, n_samples=1, random_state=None):
@@ -574,7 +583,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         spec = self._spec()
         rng = np.random.default_rng() if random_state is None else check_random_state(random_state)
         codes = rng.standard_normal((n_samples, spec.n_components)).astype(spec.dtype)
-        decoded = _inference.decode(spec, self.weights_, codes)
+        decoded = inference.decode(spec, self.weights_, codes)
         return in_container(self, decoded, codes, self._input_names())
 
     @property
@@ -584,26 +593,9 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     def _fit(self, X, sample_weight, X_val):
         """Fit this copy of the estimator."""
         warm = self.warm_start and hasattr(self, "weights_")
-        given, shows = X, not sparse.issparse(X)
-        with explained(X, "X", self.image_shape):
-            X = validate_data(
-                self,
-                X,
-                reset=not warm,
-                dtype=precision(X),
-                accept_sparse="csr",
-                ensure_all_finite=not shows,
-            )
-        X = without_duplicates(X)
-        rows = Rows(X)
-        # The extremes, which are wanted anyway, are not finite if anything is not.
-        if shows and not np.isfinite(rows.extremes).all():
-            self._check_X(given)
-        if sample_weight is not None:
-            with explained(sample_weight, "sample_weight", None):
-                rows = Rows(X, _counts(sample_weight, X))
-        spec, settings = resolve(self, rows, self.network_ if warm else None)
-        held = None if X_val is None else Rows(self._check_X_val(X_val, X.dtype))
+        rows = training_rows(self, X, sample_weight, reset=not warm)
+        candidate = resolve(self, rows, self.network_ if warm else None)
+        held = None if X_val is None else validation_rows(self, X_val, rows.dtype)
         for name, checked in (("X", rows), ("X_val", held)):
             if checked is not None:
                 check_squares(checked, name)
@@ -611,10 +603,11 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         warn_of_scales(rows)
         previous = self.weights_ if warm else None
         # Those of a custom network are as the user made them, seeds of layers among them.
+        spec = candidate.spec
         if previous is not None and spec.network is None:
             previous = [array.astype(spec.dtype) for array in previous]
-        result = fit(spec, settings, rows, held, previous, self._seed())
-        self.network_: dict = result.spec.to_dict()
+        result = fit(candidate, Split(rows, held), previous, self._seed())
+        self.network_: dict = result.candidate.spec.to_dict()
         # Some of SciPy's come in Fortran order, and from a copy in the other the last bits differ.
         self.weights_: list[np.ndarray] = [np.asarray(a, order="C") for a in result.weights]
         earlier = (self.loss_curve_, self.validation_loss_curve_) if warm else ([], [])
@@ -630,26 +623,6 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
 
     def _spec(self):
         return NetworkSpec(**self.network_)
-
-    def _check_X(self, X, *, ensure_all_finite=True):
-        with explained(X, "X", self.image_shape):
-            return validate_data(
-                self,
-                X,
-                reset=False,
-                dtype=precision(X),
-                accept_sparse=("csr", "csc"),
-                ensure_all_finite=ensure_all_finite,
-            )
-
-    def _check_X_val(self, X_val, dtype):
-        with explained(X_val, "X_val", self.image_shape):
-            validate_data(self, X_val, reset=False, skip_check_array=True)
-            dtype = np.result_type(dtype, precision(X_val))
-            checked = check_array(
-                X_val, dtype=dtype, accept_sparse="csr", estimator=self, input_name="X_val"
-            )
-        return without_duplicates(checked)
 
     def _input_names(self):
         names = getattr(self, "feature_names_in_", None)
@@ -711,11 +684,62 @@ def _merged(before, now, after):
     return {name: value for name, value in now.items() if name not in deleted} | changed
 
 
-def _counts(sample_weight, X):
-    """Weights as numbers of copies: those of less than one on average can't be meant so, but are
-    shares."""
-    weights = _check_sample_weight(sample_weight, X, dtype=X.dtype, ensure_non_negative=True)
-    if not weights.any():
-        raise ValueError("Sample weights must not all be zero: no row would be left to train on.")
-    mean = weights[weights != 0].mean(dtype=np.float64)
-    return weights if mean >= 1 else (weights / mean).astype(X.dtype)
+def load(path):
+    """Load a fitted estimator from a file that its `save` method wrote.
+
+    Neither TensorFlow nor pickle takes part. Files need no trust: whatever their bytes, nothing in
+    them is run, imported or opened, and they take at most 10 MB more memory than their size. They
+    say what the estimator computes, though, and whoever changes a file on purpose can change that
+    too: where it comes from is yours to know.
+
+    Parameters
+    ----------
+    path : str or path-like
+        Path of the file.
+
+    Returns
+    -------
+    estimator : AutoencoderTransformer
+        The estimator as it was saved: it transforms to the same bits, and a warm start goes on
+        from where it was. Sequences among its parameters are tuples.
+
+    Raises
+    ------
+    ModelFileError
+        If it is no regular file, is damaged, was not written by skae, or was by a release whose
+        format this one does not know.
+
+    OSError
+        As `open` raises it: if there is no such file for example, or it may not be read.
+
+    Warns
+    -----
+    InconsistentVersionWarning
+        If another version of skae wrote the file.
+
+    See Also
+    --------
+    AutoencoderTransformer.save : Write an estimator into a file.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> import numpy as np
+    >>> import skae
+    >>> X = np.random.default_rng(0).uniform(size=(100, 6))
+    >>> estimator = skae.AutoencoderTransformer(2).fit(X)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "model.safetensors")
+    ...     estimator.save(path)
+    ...     loaded = skae.load(path)
+    >>> bool((loaded.transform(X) == estimator.transform(X)).all())
+    True
+    """
+    state = read_file(path)
+    parameters = {name: state.attributes[name] for name in CONSTRAINTS}
+    estimator = AutoencoderTransformer(**parameters)
+    if state.output is not None:
+        estimator.set_output(transform=state.output)
+    request_metadata(estimator, state.requests)
+    estimator.__dict__.update(state.attributes)
+    return estimator

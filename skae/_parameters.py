@@ -1,19 +1,17 @@
 """What each parameter of the estimator may be: a table for one at a time, code for pairs."""
 
-import contextlib
 import json
 import math
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 
-from skae import _activations, _losses
-from skae._activations import ACTIVATIONS
-from skae._losses import LOSSES, describe
-from skae._rows import Rows
+from skae._data.noise import KINDS
+from skae._network import activations, losses
+from skae._network.activations import ACTIVATIONS
+from skae._network.losses import LOSSES
 from skae._scikit_learn import Interval, StrOptions
 
 OPTIMIZERS = {
@@ -30,12 +28,6 @@ OPTIMIZERS = {
     "rmsprop",
     "sgd",
 }
-
-# Ratios of scales within a table from which on a fit cannot go well.
-SWAMPING = 1e5  # of a column's standard deviation to the median
-FAR_FROM_ZERO = 1e4  # of a mean to the largest standard deviation, in float32
-# The largest magnitude: as many squares of it as any data has entries can be summed in float64.
-LARGEST = 1e150
 
 
 class Names(StrOptions):
@@ -61,7 +53,7 @@ CONFIGURATION = (
     "or a dict such as {{'class_name': {!r}, 'config': {{}}}}, as keras.{}.serialize makes"
 )
 NAME_OF_LOSS = Names(
-    LOSSES, _losses.canonical, CONFIGURATION.format("Huber", "losses") + " of a loss", dict
+    LOSSES, losses.canonical, CONFIGURATION.format("Huber", "losses") + " of a loss", dict
 )
 NAME_OF_OPTIMIZER = Names(
     OPTIMIZERS,
@@ -73,10 +65,10 @@ NAME_OF_OPTIMIZER = Names(
 CONSTRAINTS = {
     "n_components": [Interval(Integral, 1, None, closed="left")],
     "hidden_layer_sizes": [Interval(Integral, 1, None, closed="left"), "array-like"],
-    "activation": [Names(ACTIVATIONS, _activations.canonical, ACTIVATION)],
-    "code_activation": [Names({"auto", *ACTIVATIONS}, _activations.canonical, ACTIVATION)],
-    "output_activation": [Names({"auto", *ACTIVATIONS}, _activations.canonical, ACTIVATION)],
-    "noise": "no_validation",  # but by check_noise, whose message says what pairs there are
+    "activation": [Names(ACTIVATIONS, activations.canonical, ACTIVATION)],
+    "code_activation": [Names({"auto", *ACTIVATIONS}, activations.canonical, ACTIVATION)],
+    "output_activation": [Names({"auto", *ACTIVATIONS}, activations.canonical, ACTIVATION)],
+    "noise": "no_validation",  # but by _check_noise, whose message says what pairs there are
     "sparsity": [Interval(Real, 0, None, closed="left")],
     "kl_weight": [Interval(Real, 0, None, closed="left")],
     "image_shape": [None, "array-like"],
@@ -111,7 +103,7 @@ def widths(hidden_layer_sizes: Any) -> tuple[int, ...]:
     return tuple(int(size) for size in sizes)
 
 
-def check_config(name: str, value: Any) -> None:
+def _check_config(name, value):
     """Refuse a configuration that is none of Keras' kind before Keras meets it."""
     if not isinstance(value, dict):
         return
@@ -124,7 +116,7 @@ def check_config(name: str, value: Any) -> None:
         ) from None
     options = value.get("config", {})
     function = name == "loss" and value.get("class_name") == "function" and isinstance(options, str)
-    if function and _losses.canonical(value) in LOSSES:
+    if function and losses.canonical(value) in LOSSES:
         return  # as keras.losses.serialize writes the functions of those names
     if not (isinstance(value.get("class_name"), str) and isinstance(options, dict)):
         example = {"optimizer": "AdamW", "loss": "Huber"}[name]
@@ -142,113 +134,94 @@ def check_config(name: str, value: Any) -> None:
         )
 
 
-@contextlib.contextmanager
-def explained(X: Any, name: str, image_shape: Any) -> Iterator[None]:
-    """Say in words of ours why scikit-learn can't read some rows: images with all of their
-    dimensions, and arrays that NumPy may not look into."""
-    sized = isinstance(X, list | tuple) and len(X) > 0
-    n_dimensions = 1 + np.ndim(X[0]) if sized else len(getattr(X, "shape", ()))
-    if image_shape is not None and n_dimensions > 2:
-        raise ValueError(
-            f"{name} must have two dimensions, a row for each image, flattened in C order. Got "
-            f"{n_dimensions} dimensions with image_shape={image_shape!r}. Pass "
-            f"{name}.reshape(len({name}), -1), of an array."
-        )
-    try:
-        yield
-    except (TypeError, RuntimeError) as error:
-        if _is_array(X):
-            raise
-        raise TypeError(
-            f"{name} must be an array that NumPy can read. Got {type(X).__name__}: {error} Pass "
-            f"{name}.detach().cpu().numpy() of a tensor of PyTorch, {name}.numpy() of one of "
-            f"TensorFlow outside of tf.function, or np.asarray({name}) of what else has its data "
-            "in the memory of this process."
-        ) from error
+def check_parameters(parameters: Any, n_features: int) -> tuple:
+    """Refuse parameters that the table of constraints can't; return hidden widths, image shape.
 
-
-def _is_array(X):
-    """Whether NumPy reads it, and sees more in it than one object."""
-    try:
-        return np.asarray(X).ndim > 0  # np.ndim would believe what X says
-    except (TypeError, RuntimeError):
-        return False
-
-
-def check_range(loss: str | dict, X: Rows, name: str = "X") -> None:
-    """Refuse data that the loss is not defined for."""
-    low, high = describe(loss)[:2]
-    if not X.within(low, high):
-        # scikit-learn's words, which its checks look for.
-        start = "Negative values in data: " if low == 0 and X.extremes[0] < 0 else ""
-        raise ValueError(
-            f"{start}loss={loss!r} needs {name} in the range [{low:g}, {high:g}]. Got values from "
-            f"{X.extremes[0]:.6g} to {X.extremes[1]:.6g} instead. Scale {name}, with "
-            "sklearn.preprocessing.MinMaxScaler for example, or use loss='mse'."
-        )
-
-
-def check_squares(X: Rows, name: str = "X") -> None:
-    """Refuse numbers whose squares float64 can't sum: PCA and the loss are made of them."""
-    largest = float(np.abs(X.extremes).max())
-    if largest > LARGEST:
-        raise ValueError(
-            f"{name} has values as large as {largest:.3g}, and the sum of their squares would "
-            f"overflow. Their magnitude must be at most {LARGEST:g}. Scale {name}, with "
-            "sklearn.preprocessing.MaxAbsScaler for example."
-        )
-
-
-def warn_of_scales(X: Rows) -> None:
-    """Warn of columns whose variance, or whose distance from zero, leaves the others no chance."""
-    mean, deviation = moments(X)
-    # What varies by rounding alone counts as constant here: there may be many such columns.
-    noise = 4 * np.finfo(X.dtype).eps * np.abs(mean)
-    spread = np.where(deviation > noise, deviation, 0)
-    median = np.median(spread[spread > 0]) if spread.any() else np.inf
-    wide = np.flatnonzero(spread >= SWAMPING * median)
-    if len(wide):
-        wide = wide[np.argsort(-spread[wide], kind="stable")]
-        named = ", ".join(f"{i} ({deviation[i]:.3g})" for i in wide[:3])
-        more = f" and {len(wide) - 3} more" if len(wide) > 3 else ""
-        warnings.warn(
-            "Some columns of X vary so much that the others will not be encoded: they make up "
-            f"nearly all of the squared error. Columns (standard deviations): {named}{more}, "
-            f"against a median of {median:.3g}. Scale X with sklearn.preprocessing.StandardScaler "
-            "or RobustScaler, or take the logarithm of these columns.",
-            UserWarning,
-            stacklevel=2,
-        )
-    offset = np.abs(mean[deviation > 0]).max(initial=0)
-    if X.dtype == np.float32 and offset > FAR_FROM_ZERO * deviation.max():
-        warnings.warn(
-            f"X is far from zero for float32: the largest mean of a column is {offset:.3g}, the "
-            f"largest standard deviation {deviation.max():.3g}. Rounding will spoil the "
-            "reconstruction. Subtract the mean first, with sklearn.preprocessing.StandardScaler "
-            "for example, or pass X as float64.",
-            UserWarning,
-            stacklevel=2,
-        )
-
-
-def moments(X):
-    """Mean and standard deviation of each column, of as many rows as tell.
-
-    In one pass: deviations are from the first row, so those of a constant column are exactly zero.
-    They are also where squares overflow, since nothing can be said of those.
+    `parameters` has them as attributes, as an estimator does.
     """
-    rows = X.sample(min(10_000, max(100, 2_000_000 // X.n_features)), 0)
-    first, weight = np.zeros(0), 0.0
-    sums, squares = np.zeros(rows.n_features), np.zeros(rows.n_features)
-    with np.errstate(over="ignore", invalid="ignore"):
-        for block, weights in rows.blocks():
-            block = block.astype(np.float64)
-            first = first if first.size else block[0].copy()
-            block -= first
-            shares = np.ones(len(block)) if weights is None else weights.astype(np.float64)
-            sums += shares @ block
-            squares += shares @ np.square(block, out=block)
-            weight += shares.sum()
-        mean = first + sums / weight
-        deviation = np.sqrt(np.maximum(squares / weight - (sums / weight) ** 2, 0))
-    return mean, np.where(np.isfinite(deviation), deviation, 0)
+    for name in ("loss", "optimizer"):
+        _check_config(name, getattr(parameters, name))
+    _check_noise(parameters.noise)
+    image_shape = _image_shape(parameters, n_features)
+    _check_variants(parameters)
+    return widths(parameters.hidden_layer_sizes), image_shape
+
+
+def _check_noise(noise):
+    """Refuse what is no noise."""
+    if noise is None or callable(noise):
+        return
+    pair = noise if isinstance(noise, tuple | list) else ("masking", noise)
+    kind, amount = pair if len(pair) == 2 else (None, np.nan)
+    most = float("inf") if kind == "gaussian" else 1.0
+    number = isinstance(amount, Real) and not isinstance(amount, bool)
+    if kind not in KINDS or not number or not 0 <= amount <= most:
+        raise ValueError(
+            "The 'noise' parameter of AutoencoderTransformer must be the fraction of entries to "
+            "mask, in [0, 1], a pair ('masking', fraction), ('gaussian', standard deviation), "
+            "('salt_and_pepper', fraction) or ('swap', fraction), a callable (batch, rng) -> "
+            f"batch, or None. Got {noise!r} instead."
+        )
+
+
+def _image_shape(parameters, n_features):
+    """Height, width and channels, checked against the data, or None."""
+    if parameters.image_shape is None:
+        return None
+    shape = tuple(parameters.image_shape)
+    if not (len(shape) in (2, 3) and all(isinstance(n, Integral) and int(n) > 0 for n in shape)):
+        raise ValueError(
+            "The 'image_shape' parameter of AutoencoderTransformer must be (height, width) or "
+            f"(height, width, channels), ints in the range [1, inf). Got {shape!r} instead."
+        )
+    if math.prod(shape) != n_features:
+        raise ValueError(
+            f"image_shape={shape!r} has {math.prod(shape)} entries, but X has {n_features} "
+            "features. Each row of X must be one image, flattened in C order."
+        )
+    if not widths(parameters.hidden_layer_sizes):
+        raise ValueError(
+            "image_shape needs hidden_layer_sizes, the filters of its convolutions. Got "
+            f"hidden_layer_sizes={parameters.hidden_layer_sizes!r} instead. Give "
+            "hidden_layer_sizes=(16, 32) for example."
+        )
+    height, width, *channels = (int(n) for n in shape)
+    return (height, width, *(channels or [1]))
+
+
+def _check_variants(parameters):
+    """Refuse what does not go together."""
+    try:
+        hash(parameters.network)
+    except TypeError as error:
+        raise ValueError(
+            "The callable given as 'network' must be hashable, to find what was compiled for it. "
+            f"Got {type(parameters.network).__name__} ({error}) instead. Give a function, or "
+            "if it is a dataclass, make it frozen."
+        ) from error
+    if parameters.network is not None and parameters.kl_weight:
+        raise ValueError(
+            "kl_weight needs a network that skae builds, to give it a variance beside the mean. "
+            "Got kl_weight and network together. Set kl_weight=0, and let a layer of the encoder "
+            "add the divergence with add_loss."
+        )
+    if parameters.network is not None and parameters.image_shape is not None:
+        raise ValueError(
+            "Got image_shape and network together, but network says what the layers are. Set "
+            "image_shape=None, and let the encoder begin with keras.layers.Reshape."
+        )
+    output = activations.canonical(parameters.output_activation)
+    logits = losses.from_logits(parameters.loss) and parameters.network is None
+    if logits and output not in ("auto", "sigmoid", "linear"):
+        raise ValueError(
+            "With from_logits=True a loss takes the output through a sigmoid. Got loss="
+            f"{parameters.loss!r} and output_activation={parameters.output_activation!r}. Set "
+            "output_activation='auto' to reconstruct probabilities, or 'linear' for logits."
+        )
+    code = activations.canonical(parameters.code_activation)
+    if parameters.kl_weight and code not in ("auto", "linear"):
+        raise ValueError(
+            "A variational code is the mean of a normal distribution, so it has to be linear. Got "
+            f"kl_weight={parameters.kl_weight!r} and code_activation="
+            f"{parameters.code_activation!r}. Set code_activation='auto', or kl_weight=0."
+        )

@@ -1,7 +1,12 @@
 """The one place that imports what scikit-learn keeps private, though third parties rely on it."""
 
+from sklearn import config_context
 from sklearn.base import _fit_context
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import (
+    Interval,
+    StrOptions,
+    validate_parameter_constraints,
+)
 from sklearn.utils._set_output import ADAPTERS_MANAGER, _get_output_config
 from sklearn.utils.validation import _check_sample_weight
 
@@ -11,6 +16,9 @@ __all__ = [
     "_check_sample_weight",
     "_fit_context",
     "in_container",
+    "request_metadata",
+    "requested_metadata",
+    "validate_parameter_constraints",
 ]
 
 
@@ -21,3 +29,22 @@ def in_container(estimator, array, original, columns):
         return array
     adapter = ADAPTERS_MANAGER.adapters[container]
     return adapter.create_container(array, original, columns=columns)
+
+
+def requested_metadata(estimator):
+    """Metadata requested by set_fit_request and the like, where that is not the default."""
+    routing, requests = estimator.get_metadata_routing(), {}
+    for method in ("fit", "score"):
+        given = getattr(routing, method).requests
+        chosen = {name: value for name, value in given.items() if value is not None}
+        if chosen:
+            requests[method] = chosen
+    return requests
+
+
+def request_metadata(estimator, requests):
+    """Request metadata, as the setters do."""
+    # They want routing enabled, which is the user's choice for the calls that route.
+    with config_context(enable_metadata_routing=True):
+        for method, values in requests.items():
+            getattr(estimator, f"set_{method}_request")(**values)

@@ -17,8 +17,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.utils import get_tags
 
 from skae import AutoencoderTransformer
-from skae._parameters import warn_of_scales
-from skae._rows import Rows
+from skae._data.checks import warn_of_scales
+from skae._data.rows import Rows
 
 X = (load_digits().data[:200] / 16).astype(np.float32)
 NAN, INFINITE = X.copy(), X.copy()

@@ -19,9 +19,11 @@ from sklearn.base import clone
 from sklearn.datasets import load_digits
 
 import skae
-from skae import AutoencoderTransformer, _fitting, _validation
+from skae import AutoencoderTransformer
+from skae._data.rows import Rows
+from skae._fitting import fit, validation
+from skae._fitting import training as fitting_training
 from skae._keras import inference, training
-from skae._rows import Rows
 
 X = (load_digits().data[:120] / 16).astype(np.float32)
 SOURCES = os.path.dirname(skae.__file__) + os.sep
@@ -214,7 +216,7 @@ def test_noise_that_fails_leaves_the_estimator_as_it_was(accident, error, messag
 MEMORY = {
     "a batch": (Rows, "gather", MemoryError("no room")),
     "a program": (training._Program, "run", tf.errors.ResourceExhaustedError(None, None, "room")),
-    "validation": (_validation, "reconstruct", MemoryError("no room")),
+    "validation": (validation, "reconstruct", MemoryError("no room")),
 }
 
 
@@ -263,11 +265,11 @@ def busy(monkeypatch):
 
         monkeypatch.setattr(owner, name, watched)
 
-    watch(training._Feed, "_fill")
+    watch(training.Feed, "_fill")
     watch(training._Program, "run")
     watch(training, "compiled")
-    watch(_fitting, "_start")
-    watch(_fitting, "_held_out")
+    watch(fitting_training, "start")
+    watch(fit, "_splits")
     return spans
 
 
@@ -285,7 +287,7 @@ def test_one_thread_at_a_time_is_busy_where_there_is_one_core(threads, busy, mon
         pairs = itertools.product(*([s for s in busy if s[0] == name] for name in (one, other)))
         return any(a[1] < b[2] and b[1] < a[2] for a, b in pairs)
 
-    pairs = ("_fill", "run"), ("compiled", "_held_out"), ("compiled", "_start")
+    pairs = ("_fill", "run"), ("compiled", "_splits"), ("compiled", "start")
     assert [beside(*pair) for pair in pairs] == [threads == "2"] * 3
     monkeypatch.setenv("OMP_NUM_THREADS", {"1": "2", "2": "1"}[threads])
     assert state(clone(estimator).fit(rows)) == {**state(estimator), "noise": masked}

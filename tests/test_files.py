@@ -25,7 +25,7 @@ from sklearn.preprocessing import MinMaxScaler
 
 import skae
 from skae import AutoencoderTransformer
-from skae._file_state import NETWORK, PARAMETERS
+from skae._files.state import NETWORK, PARAMETERS
 
 GOLDEN = pathlib.Path(__file__).parent / "golden"
 X = (load_digits().data[:200] / 16).astype(np.float32)
@@ -251,7 +251,7 @@ FORMAT_2 = {
 
 def test_format_2_has_these_fields():
     """Whoever adds one has to raise the number of the format, as its docstring says."""
-    assert skae._file_format.FORMAT == 2
+    assert skae._files.format.FORMAT == 2
     assert sorted(PARAMETERS) == FORMAT_2["parameters"].split()
     assert sorted(NETWORK) == FORMAT_2["network"].split()
 
@@ -426,14 +426,14 @@ def test_refusals_name_the_way_out(fitted, tmp_path, monkeypatch):
     with pytest.raises(skae.ModelFileError, match="an intact copy, or save the estimator again"):
         skae.load(path)
     fitted.save(path)
-    monkeypatch.setattr("skae._file_format.FORMAT", 0)
+    monkeypatch.setattr("skae._files.format.FORMAT", 0)
     with pytest.raises(skae.ModelFileError, match=r"Install skae 0\.1\.0 or later\.$"):
         skae.load(path)
 
 
 def test_another_version_warns(fitted, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr("skae._file_state.__version__", "0.0.1")
+        patch.setattr("skae._files.state.__version__", "0.0.1")
         fitted.save(tmp_path / "file")
     with pytest.warns(
         InconsistentVersionWarning, match=r"a file .* from version 0\.0\.1 when"

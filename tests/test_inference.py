@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose
 from scipy import sparse, special
 
 from skae import AutoencoderTransformer
-from skae._activations import ACTIVATIONS
+from skae._network.activations import ACTIVATIONS
 
 # The networks are trained for an epoch or three: what they compute is tested, not how well.
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -71,7 +71,7 @@ def test_sparse_rows_are_encoded_by_a_sparse_product():
 
 def test_blocks_of_hidden_layers_change_nothing(monkeypatch):
     """Rows are encoded in blocks when hidden layers are wide; the result is that of one block."""
-    monkeypatch.setattr("skae._inference.BLOCK_BYTES", 2**22)
+    monkeypatch.setattr("skae._network.inference.BLOCK_BYTES", 2**22)
     X = np.random.default_rng(0).uniform(size=(3000, 5))
     estimator = AutoencoderTransformer(
         2, hidden_layer_sizes=(1024,), epochs=1, early_stopping=False, random_state=0
@@ -82,7 +82,7 @@ def test_blocks_of_hidden_layers_change_nothing(monkeypatch):
 
 def test_more_rows_than_a_block_are_of_the_same_precision(monkeypatch):
     """Rows of float64 are encoded and decoded in float64 by weights of float32, few or many."""
-    monkeypatch.setattr("skae._inference.BLOCK_BYTES", 2**22)
+    monkeypatch.setattr("skae._network.inference.BLOCK_BYTES", 2**22)
     X = np.random.default_rng(0).normal(size=(5_000, 300))
     estimator = AutoencoderTransformer(2, random_state=0).fit(X[:200].astype(np.float32))
     for rows in (X[:10], X):

@@ -7,7 +7,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import skae
 from skae import AutoencoderTransformer
-from skae._losses import LOSSES, canonical, describe
+from skae._network.losses import LOSSES, canonical, describe
 
 X = np.random.default_rng(0).uniform(0.05, 0.95, size=(90, 8))
 FUNCTION = {"module": "builtins", "class_name": "function", "config": "mean_squared_error"}

@@ -11,7 +11,7 @@ from sklearn.datasets import load_breast_cancer, load_digits
 from sklearn.preprocessing import StandardScaler
 
 from skae import AutoencoderTransformer
-from skae._noise import corruption
+from skae._data.noise import corruption
 
 
 @pytest.fixture(scope="module")

@@ -33,7 +33,7 @@ from sklearn.preprocessing import (
 
 import skae
 from skae import AutoencoderTransformer
-from skae._activations import ACTIVATIONS
+from skae._network.activations import ACTIVATIONS
 from skae.onnx import SCALERS, to_onnx
 
 X, y = load_digits(return_X_y=True)

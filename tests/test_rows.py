@@ -13,9 +13,10 @@ from scipy import sparse
 from sklearn.decomposition import PCA
 from sklearn.pipeline import FeatureUnion
 
-from skae import AutoencoderTransformer, _fitting
-from skae._precision import precision
-from skae._rows import Rows
+from skae import AutoencoderTransformer
+from skae._data.precision import precision
+from skae._data.rows import Rows
+from skae._fitting import trials
 
 RNG = np.random.default_rng(0)
 CURVED = 0.6 + 0.1 * np.tanh(RNG.normal(size=(12_000, 3)) @ RNG.normal(size=(3, 16)))
@@ -87,13 +88,13 @@ def test_zeros_among_curved_rows_are_reconstructed(seed):
 @pytest.mark.parametrize("groups", [2, 3, 24])
 def test_all_rows_are_trained_on_where_whole_groups_had_to_be_held_out(groups, monkeypatch):
     X = np.repeat(CURVED[:groups], 12_000 // groups, axis=0)
-    trained, run = [], _fitting._run
+    trained, train = [], trials.train
 
-    def watched(spec, settings, split, *args, **options):
+    def watched(candidate, split, *args):
         trained.append(len(split.training))
-        return run(spec, settings, split, *args, **options)
+        return train(candidate, split, *args)
 
-    monkeypatch.setattr(_fitting, "_run", watched)
+    monkeypatch.setattr(trials, "train", watched)
     settings = {"init": "glorot_uniform", "learning_rate": 1e-3, "output_activation": "linear"}
     AutoencoderTransformer(1, epochs=3, random_state=0, **settings).fit(X)
     assert trained[0] < 12_000

@@ -16,11 +16,12 @@ from sklearn.decomposition import PCA
 from threadpoolctl import ThreadpoolController
 
 from skae import AutoencoderTransformer
-from skae._decoder import Decoder, fit_decoder
-from skae._inference import reconstruct
-from skae._rows import Rows
-from skae._spec import NetworkSpec
-from skae._start import MAX_EXACT, pca_start, principal_axes
+from skae._data.rows import Rows
+from skae._fitting.decoder import Decoder, fit_decoder
+from skae._fitting.initial import pca_start
+from skae._fitting.principal import MAX_EXACT, principal_axes
+from skae._network.inference import reconstruct
+from skae._network.spec import NetworkSpec
 from skae._threads import one_thread
 
 WIDE = MAX_EXACT + 76

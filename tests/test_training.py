@@ -11,9 +11,9 @@ from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
 
 from skae import AutoencoderTransformer
-from skae._fitting import _clear_gain
+from skae._data.rows import Rows
+from skae._fitting.trials import _clear_gain
 from skae._parameters import OPTIMIZERS
-from skae._rows import Rows
 
 
 @pytest.fixture(scope="module")

@@ -7,12 +7,12 @@ import pytest
 from numpy.testing import assert_allclose
 
 from skae import AutoencoderTransformer
-from skae._inference import decode, encode
-from skae._losses import describe
-from skae._rows import Rows
-from skae._spec import NetworkSpec
-from skae._start import glorot_start
-from skae._units import Units, in_units, may_centre, may_scale, order_code, units_for
+from skae._data.rows import Rows
+from skae._fitting.initial import glorot_start
+from skae._fitting.units import Units, in_units, may_centre, may_scale, order_code, units_for
+from skae._network.inference import decode, encode
+from skae._network.losses import describe
+from skae._network.spec import NetworkSpec
 
 RNG = np.random.default_rng(0)
 CURVED = np.tanh(RNG.normal(size=(400, 3)) @ RNG.normal(size=(3, 12)))

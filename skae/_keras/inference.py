@@ -10,7 +10,7 @@ import tensorflow as tf
 from skae._keras import apart
 from skae._keras.cache import Cache
 from skae._keras.networks import Network, assign, build
-from skae._spec import NetworkSpec, Penalties
+from skae._network.spec import NetworkSpec, Penalties
 
 # Every call has this many rows, filled up with zeros: a row gives the same in any company, and
 # nothing is compiled anew for another number of them.

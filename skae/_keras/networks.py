@@ -19,7 +19,7 @@ from keras.layers import (
 
 from skae._keras import apart, refuse_graphs
 from skae._keras.layers import PenalisedCode, SampledCode, SparseCode
-from skae._spec import NetworkSpec, Penalties
+from skae._network.spec import NetworkSpec, Penalties
 
 WITH_KERNEL = (Dense, Conv2D, Conv2DTranspose)
 # Named, or Keras' settings would decide, which are the user's.

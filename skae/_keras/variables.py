@@ -13,10 +13,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from skae._activations import ACTIVATIONS
 from skae._keras.layers import is_narrow
 from skae._keras.networks import Network, assign
-from skae._spec import NetworkSpec
+from skae._network.activations import ACTIVATIONS
+from skae._network.spec import NetworkSpec
 
 _NAMES = "Adadelta Adagrad Adam AdamW Adamax Ftrl Lion Nadam RMSprop SGD"
 ELEMENTWISE = {getattr(keras.optimizers, name) for name in _NAMES.split()}

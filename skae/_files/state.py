@@ -2,19 +2,18 @@
 
 import re
 import sys
-import warnings
+from types import SimpleNamespace
+from typing import NamedTuple
 
 import numpy as np
 import sklearn
 from sklearn.exceptions import InconsistentVersionWarning
-from sklearn.utils.validation import check_is_fitted
 
-from skae._activations import ACTIVATIONS
-from skae._autoencoder import AutoencoderTransformer
-from skae._file_format import DTYPES, Header, Tensor
-from skae._parameters import OPTIMIZERS
-from skae._resolve import check_parameters
-from skae._spec import NetworkSpec
+from skae._files.format import DTYPES, Header, Tensor
+from skae._network.activations import ACTIVATIONS
+from skae._network.spec import NetworkSpec
+from skae._parameters import CONSTRAINTS, OPTIMIZERS, check_parameters
+from skae._scikit_learn import validate_parameter_constraints
 from skae._version import __version__
 
 # Everything that a fitted estimator has beside its parameters.
@@ -37,7 +36,7 @@ CALLBACKS = {
     "_callback_fit_ctx",
     "_parent_callback_ctx",
 }
-PARAMETERS = AutoencoderTransformer()._get_param_names()
+PARAMETERS = sorted(CONSTRAINTS)
 SEQUENCES = {"hidden_layer_sizes", "image_shape", "noise"}
 # Of what Keras can make from a name alone: a configuration could also name a module to import.
 CONFIGURED = {
@@ -65,51 +64,55 @@ CONFIGURED = {
 COUNTS = {"gradient_accumulation_steps": 2**31, "ema_overwrite_frequency": 2**31, "ns_steps": 100}
 MODULES = {"optimizer": "keras.optimizers", "loss": "keras.losses"}
 NETWORK = set(NetworkSpec.__dataclass_fields__) - {"network"}
-METHODS = ("fit", "score")  # that metadata can be requested for
+# Metadata that each method can request.
+REQUESTS = {"fit": {"X_val", "sample_weight"}, "score": {"sample_weight"}}
 CURVES = ("loss_curve", "validation_loss_curve")
 # What names and losses may take as objects of Python beside their bytes in the file. That is
 # enough for a hundred thousand names.
 MAX_OBJECT_BYTES = 9 * 2**20
 
 
-def describe(estimator: AutoencoderTransformer) -> tuple[dict, dict]:
+class State(NamedTuple):
+    """What there is of an estimator, beside its class."""
+
+    attributes: dict  # parameters and what was fitted, by name
+    output: str | None  # the container that `set_output` was called with
+    requests: dict  # metadata that are requested, by method
+
+
+def describe(state: State) -> tuple[dict, dict]:
     """Metadata and tensors of a fitted estimator; refuse what they have no place for."""
-    _refuse_to_lose(estimator)
-    network = dict(estimator.network_)
+    attributes = state.attributes
+    _refuse_to_lose(attributes)
+    network = dict(attributes["network_"])
     _refuse_code("network", network.pop("network"))
     metadata = {
         "network": network,
-        "output": getattr(estimator, "_sklearn_output_config", {}).get("transform"),
-        "parameters": {name: _plain(name, getattr(estimator, name)) for name in PARAMETERS},
-        "requests": _requests(estimator),
+        "output": state.output,
+        "parameters": {name: _plain(name, attributes[name]) for name in PARAMETERS},
+        "requests": state.requests,
         "versions": {
             "numpy": np.__version__,
             "scikit-learn": sklearn.__version__,
             "skae": __version__,
         },
     }
-    tensors = {f"weights.{i}": array for i, array in enumerate(estimator.weights_)}
-    curves = {name: getattr(estimator, f"{name}_") for name in CURVES}
+    tensors = {f"weights.{i}": array for i, array in enumerate(attributes["weights_"])}
+    curves = {name: attributes[f"{name}_"] for name in CURVES}
     tensors |= {name: np.array(curve, np.float64) for name, curve in curves.items() if curve}
-    if hasattr(estimator, "feature_names_in_"):
-        tensors["feature_names"] = _text(estimator.feature_names_in_)
+    if "feature_names_in_" in attributes:
+        tensors["feature_names"] = _text(attributes["feature_names_in_"])
     return metadata, tensors
 
 
-def _refuse_to_lose(estimator):
-    check_is_fitted(estimator)
-    if type(estimator) is not AutoencoderTransformer:
-        raise ValueError(
-            f"save writes an AutoencoderTransformer, and this is a {type(estimator).__name__}, "
-            "which would come back as something else. Pickle it."
-        )
-    unknown = sorted(vars(estimator).keys() - ATTRIBUTES - CALLBACKS - set(PARAMETERS))
+def _refuse_to_lose(attributes):
+    unknown = sorted(attributes.keys() - ATTRIBUTES - CALLBACKS - set(PARAMETERS))
     if unknown:
         raise ValueError(
             "A file has no place for attributes that are not skae's. Got "
             f"{', '.join(unknown)}. Delete them, or pickle the estimator."
         )
-    if estimator.n_iter_ != len(estimator.loss_curve_):
+    if attributes["n_iter_"] != len(attributes["loss_curve_"]):
         raise ValueError("n_iter_ is not the length of loss_curve_ any more: it was changed.")
 
 
@@ -149,18 +152,6 @@ def _refuse_code(name, value):
     )
 
 
-def _requests(estimator):
-    """Metadata requested by set_fit_request and the like, where that is not the default."""
-    requests = {}
-    routing = estimator.get_metadata_routing()
-    for method in METHODS:
-        given = getattr(routing, method).requests
-        chosen = {name: value for name, value in given.items() if value is not None}
-        if chosen:
-            requests[method] = chosen
-    return requests
-
-
 def _text(names):
     """Names as one text; each ends with a zero."""
     if any("\0" in name for name in names):
@@ -168,29 +159,27 @@ def _text(names):
     return "".join(f"{name}\0" for name in names).encode()
 
 
-def check(header: Header) -> tuple[AutoencoderTransformer, NetworkSpec]:
-    """The estimator, not yet fitted, and the network that a header describes.
+def check(header: Header) -> tuple[State, NetworkSpec]:
+    """The state, not yet fitted, and the network that a header describes.
 
     After this the data can be read: they have the size that the network implies.
     """
     metadata = header.metadata
     _keys("metadata", metadata, {"network", "output", "parameters", "requests", "versions"})
     spec = _network(metadata["network"], len(header.tensors))
-    estimator = _estimator(metadata["parameters"])
-    check_parameters(estimator, spec.n_features)
-    _set_output(estimator, metadata["output"])
-    _set_requests(estimator, metadata["requests"])
+    parameters = _parameters(metadata["parameters"])
+    check_parameters(SimpleNamespace(**parameters), spec.n_features)
+    _check_output(metadata["output"])
+    _check_requests(metadata["requests"])
     _keys("versions", metadata["versions"], {"numpy", "scikit-learn", "skae"})
     if not all(_matches(r"\d[\w.+-]{0,31}", version) for version in metadata["versions"].values()):
         raise ValueError("its metadata name versions that are none.")
     _check_tensors(header.tensors, spec)
-    return estimator, spec
+    return State(parameters, metadata["output"], metadata["requests"]), spec
 
 
-def restore(
-    estimator: AutoencoderTransformer, spec: NetworkSpec, versions: dict, tensors: dict
-) -> AutoencoderTransformer:
-    """Give the estimator that `check` returned what was fitted; warn if the version is another."""
+def restore(state: State, spec: NetworkSpec, tensors: dict) -> State:
+    """The state that `check` returned, with what was fitted."""
     weights = [tensors[f"weights.{i}"] for i in range(len(spec.shapes()))]
     # By the extremes, since a mask would take memory; a NaN is both of them.
     if not all(np.isfinite([array.min(), array.max()]).all() for array in weights):
@@ -198,8 +187,7 @@ def restore(
     losses, validation_losses = (
         tensors[name].tolist() if name in tensors else [] for name in CURVES
     )
-    state = {
-        **vars(estimator),
+    fitted = {
         "weights_": weights,
         "network_": spec.to_dict(),
         "n_iter_": len(losses),
@@ -209,11 +197,8 @@ def restore(
     }
     if "feature_names" in tensors:
         room = _room_for_names(len(losses) + len(validation_losses), spec.n_features)
-        state["feature_names_in_"] = _names(tensors["feature_names"], spec.n_features, room)
-    estimator.__dict__.update(state)
-    if versions["skae"] != __version__:
-        warnings.warn(FileVersionWarning(versions["skae"]), stacklevel=3)
-    return estimator
+        fitted["feature_names_in_"] = _names(tensors["feature_names"], spec.n_features, room)
+    return state._replace(attributes={**state.attributes, **fitted})
 
 
 class FileVersionWarning(InconsistentVersionWarning):
@@ -297,7 +282,7 @@ def _counts(value):
     return isinstance(value, list) and all(type(n) is int and n > 0 for n in value)
 
 
-def _estimator(parameters):
+def _parameters(parameters):
     _keys("parameters", parameters, PARAMETERS)
     values = {}
     for name, value in parameters.items():
@@ -309,9 +294,8 @@ def _estimator(parameters):
         if any(isinstance(entry, dict | list) for entry in entries):
             raise ValueError(f"A file can't hold {value!r} as the {name!r} parameter.")
         values[name] = value
-    estimator = AutoencoderTransformer(**values)
-    estimator._validate_params()
-    return estimator
+    validate_parameter_constraints(CONSTRAINTS, values, caller_name="AutoencoderTransformer")
+    return values
 
 
 def _check_config(name, config):
@@ -344,29 +328,19 @@ def _is_option(key, value):
     return isinstance(key, str) and (value is None or isinstance(value, bool | int | float))
 
 
-def _set_output(estimator, container):
-    if container is None:
-        return
-    if container not in ("default", "pandas", "polars"):
+def _check_output(container):
+    if container not in (None, "default", "pandas", "polars"):
         raise ValueError(f"set_output was called with {container!r}, which a file can't hold.")
-    estimator.set_output(transform=container)
 
 
-def _set_requests(estimator, requests):
-    if requests == {}:
-        return
-    known = AutoencoderTransformer().get_metadata_routing()
-    if not isinstance(requests, dict) or not requests.keys() <= set(METHODS):
+def _check_requests(requests):
+    if not isinstance(requests, dict) or not requests.keys() <= REQUESTS.keys():
         raise ValueError("metadata are requested for a method that takes none.")
     for method, values in requests.items():
-        names = getattr(known, method).requests.keys()
-        if not isinstance(values, dict) or not values.keys() <= names:
+        if not isinstance(values, dict) or not values.keys() <= REQUESTS[method]:
             raise ValueError(f"metadata are requested that {method} does not take.")
         if not all(type(v) is bool or _matches(r"[A-Za-z_]\w{0,63}", v) for v in values.values()):
             raise ValueError(f"metadata are requested for {method} by what is no name.")
-        # The setters want routing enabled, which is the user's choice for the calls that route.
-        with sklearn.config_context(enable_metadata_routing=True):
-            getattr(estimator, f"set_{method}_request")(**values)
 
 
 def _check_tensors(tensors, spec):

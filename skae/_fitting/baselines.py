@@ -5,9 +5,11 @@ import warnings
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
-from skae._inference import encode, reconstruct
-from skae._losses import describe
-from skae._validation import compare
+from skae._data.rows import Rows
+from skae._fitting.candidates import Fitted
+from skae._fitting.principal import PrincipalAxes
+from skae._fitting.validation import compare
+from skae._network.inference import encode, reconstruct
 
 # Rows to measure on first. Where the network is that much better on them, others are spared.
 SAMPLE_ROWS = 10_000
@@ -26,25 +28,16 @@ NOT_GAINED = (
 )
 
 
-def constant_losses(settings, mean, rows):
-    """Loss of each row if all are reconstructed as `mean`."""
-    blocks = [
-        compare(settings, X, np.broadcast_to(mean.astype(X.dtype), X.shape))
-        for X, _ in rows.blocks()
-    ]
-    return np.concatenate(blocks).astype(np.float64)
-
-
-def warn_if_beaten(fitted, settings, rows, pca, seed):
+def warn_if_beaten(fitted: Fitted, rows: Rows, pca: PrincipalAxes | None) -> None:
     """Warn of a network that the mean of the columns, or PCA if it is given, beats on the rows it
     was fitted to, or that training did not improve."""
-    sample = rows.sample(SAMPLE_ROWS, seed)
-    losses = _losses(fitted, settings, sample, pca, seed)
+    sample = rows.sample(SAMPLE_ROWS, fitted.candidate.settings.seed)
+    losses = _losses(fitted, sample, pca)
     if sample is not rows and not losses[0] < CLEARLY * np.nanmin(losses[1:]):
-        losses = _losses(fitted, settings, rows, pca, seed)
+        losses = _losses(fitted, rows, pca)
     ours, mean, by_pca = losses
     rounding = 30 * float(np.finfo(rows.dtype).eps) * float(np.abs(rows.extremes).max())
-    rounding **= describe(settings.loss).power or 1
+    rounding **= fitted.candidate.loss.power or 1
     found = "" if fitted.gained else NOT_GAINED
     if not ours <= mean * (1 + np.sign(mean) * 1e-6) + rounding:
         found += (
@@ -62,10 +55,11 @@ def warn_if_beaten(fitted, settings, rows, pca, seed):
         warnings.warn(found.lstrip(), ConvergenceWarning, stacklevel=2)
 
 
-def warn_of_dead_units(spec, weights, rows, seed):
+def warn_of_dead_units(fitted: Fitted, rows: Rows) -> None:
     """Warn of units of a variational code that are the same for all rows."""
-    sample = rows.sample(SAMPLE_ROWS, seed)
-    codes = np.concatenate([encode(spec, weights, block) for block, _ in sample.blocks()])
+    spec, settings = fitted.candidate.spec, fitted.candidate.settings
+    sample = rows.sample(SAMPLE_ROWS, settings.seed)
+    codes = np.concatenate([encode(spec, fitted.weights, block) for block, _ in sample.blocks()])
     mean = np.average(codes, axis=0, weights=sample.weights)
     variance = np.average(np.square(codes - mean), axis=0, weights=sample.weights)
     dead = int((variance < DEAD).sum())
@@ -79,28 +73,28 @@ def warn_of_dead_units(spec, weights, rows, seed):
         )
 
 
-def _losses(fitted, settings, rows, pca, seed):
+def _losses(fitted, rows, pca):
     """Mean losses of the network, of the mean of the columns and of PCA, or nan without one.
 
     Noise is part of what the network and PCA are given, penalties are not part of the loss.
     """
-    rng = np.random.default_rng([seed, 4])
+    candidate, noise = fitted.candidate, fitted.candidate.settings.noise
+    rng = np.random.default_rng([candidate.settings.seed, 4])
     mean = rows.mean()
-    nearest = _nearest(settings, mean)
+    nearest = _nearest(candidate, mean)
     sums, total = np.zeros(3), 0.0
     with np.errstate(over="ignore", invalid="ignore"):
         for X, row_weights in rows.blocks():
-            given = X if settings.noise is None else settings.noise(X, rng)
+            given = X if noise is None else noise(X, rng)
             made = [
-                reconstruct(fitted.spec, fitted.weights, given),
+                reconstruct(candidate.spec, fitted.weights, given),
                 np.broadcast_to(mean.astype(X.dtype), X.shape),
                 None if pca is None else np.clip(_by_pca(pca, given), *nearest),
             ]
             shares = np.ones(len(X)) if row_weights is None else row_weights.astype(np.float64)
-            sums += [
-                np.nan if Y is None else shares @ compare(settings, X, Y).astype(np.float64)
-                for Y in made
-            ]
+            for i, Y in enumerate(made):
+                loss = None if Y is None else compare(candidate, X, Y).astype(np.float64)
+                sums[i] += np.nan if loss is None else shares @ loss
             total += shares.sum()
     return sums / total
 
@@ -110,9 +104,9 @@ def _by_pca(pca, X):
     return (X - mean) @ axes.T @ axes + mean
 
 
-def _nearest(settings, mean):
+def _nearest(candidate, mean):
     """The range in which PCA's reconstruction is compared."""
-    low, high = describe(settings.loss)[:2]
+    low, high = candidate.loss[:2]
     middle = mean.mean()
     return [end if np.isinf(end) else end + NEAREST * (middle - end) for end in (low, high)]
 

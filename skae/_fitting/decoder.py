@@ -3,9 +3,9 @@
 import numpy as np
 from scipy import optimize
 
-from skae._activations import ACTIVATIONS
-from skae._rows import Rows
-from skae._spec import NetworkSpec
+from skae._data.rows import Rows
+from skae._network.activations import ACTIVATIONS
+from skae._network.spec import NetworkSpec
 
 # Rows to fit to, and steps of the fit. With 2,000 rows MNIST ended at the same error, with ten
 # steps at one lower by a thousandth.

@@ -187,6 +187,29 @@ def without_duplicates(X):
     return X
 
 
+def moments(X):
+    """Mean and standard deviation of each column, of as many rows as tell.
+
+    In one pass: deviations are from the first row, so those of a constant column are exactly zero.
+    They are also where squares overflow, since nothing can be said of those.
+    """
+    rows = X.sample(min(10_000, max(100, 2_000_000 // X.n_features)), 0)
+    first, weight = np.zeros(0), 0.0
+    sums, squares = np.zeros(rows.n_features), np.zeros(rows.n_features)
+    with np.errstate(over="ignore", invalid="ignore"):
+        for block, weights in rows.blocks():
+            block = block.astype(np.float64)
+            first = first if first.size else block[0].copy()
+            block -= first
+            shares = np.ones(len(block)) if weights is None else weights.astype(np.float64)
+            sums += shares @ block
+            squares += shares @ np.square(block, out=block)
+            weight += shares.sum()
+        mean = first + sums / weight
+        deviation = np.sqrt(np.maximum(squares / weight - (sums / weight) ** 2, 0))
+    return mean, np.where(np.isfinite(deviation), deviation, 0)
+
+
 def _most_copies(copies, share):
     """The most copies, or weight, that a distinct row may have to be held out.
 

@@ -12,8 +12,8 @@ from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, Stan
 from sklearn.utils.validation import check_is_fitted
 
 from skae._autoencoder import AutoencoderTransformer
-from skae._graph import decode, encode
-from skae._spec import NetworkSpec
+from skae._network.operators import decode, encode
+from skae._network.spec import NetworkSpec
 
 try:
     from onnx import numpy_helper
@@ -28,7 +28,7 @@ try:
         guess_proto_type,
     )
 
-    from skae._graph_inputs import columns_of, initial_types, restore
+    from skae.onnx._inputs import columns_of, initial_types, restore
 except ImportError as error:
     raise ImportError(
         "skae.onnx needs skl2onnx, which is not installed or not whole. Install it with: "

@@ -5,9 +5,12 @@ import errno
 import io
 import os
 import stat
+import warnings
+from typing import Any
 
-from skae._file_format import MAX_HEADER, LaterFormatError, encode, read_header, read_tensors
-from skae._file_state import check, describe, restore
+from skae._files.format import MAX_HEADER, LaterFormatError, encode, read_header, read_tensors
+from skae._files.state import FileVersionWarning, State, check, describe, restore
+from skae._version import __version__
 
 
 class ModelFileError(ValueError):
@@ -19,64 +22,15 @@ class ModelFileError(ValueError):
     """
 
 
-def load(path):
-    """Load a fitted estimator from a file that its `save` method wrote.
-
-    Neither TensorFlow nor pickle takes part. Files need no trust: whatever their bytes, nothing in
-    them is run, imported or opened, and they take at most 10 MB more memory than their size. They
-    say what the estimator computes, though, and whoever changes a file on purpose can change that
-    too: where it comes from is yours to know.
-
-    Parameters
-    ----------
-    path : str or path-like
-        Path of the file.
-
-    Returns
-    -------
-    estimator : AutoencoderTransformer
-        The estimator as it was saved: it transforms to the same bits, and a warm start goes on
-        from where it was. Sequences among its parameters are tuples.
-
-    Raises
-    ------
-    ModelFileError
-        If it is no regular file, is damaged, was not written by skae, or was by a release whose
-        format this one does not know.
-
-    OSError
-        As `open` raises it: if there is no such file for example, or it may not be read.
-
-    Warns
-    -----
-    InconsistentVersionWarning
-        If another version of skae wrote the file.
-
-    See Also
-    --------
-    AutoencoderTransformer.save : Write an estimator into a file.
-
-    Examples
-    --------
-    >>> import os, tempfile
-    >>> import numpy as np
-    >>> import skae
-    >>> X = np.random.default_rng(0).uniform(size=(100, 6))
-    >>> estimator = skae.AutoencoderTransformer(2).fit(X)
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     path = os.path.join(folder, "model.safetensors")
-    ...     estimator.save(path)
-    ...     loaded = skae.load(path)
-    >>> bool((loaded.transform(X) == estimator.transform(X)).all())
-    True
-    """
+def read(path: Any) -> State:
+    """Read the state of an estimator; warn if another version of skae wrote it."""
     path = os.fspath(path)
     try:
         with _open(path) as file:
             header = read_header(file, os.fstat(file.fileno()).st_size)
-            estimator, spec = check(header)
+            state, spec = check(header)
             tensors = read_tensors(file, header)
-        return restore(estimator, spec, header.metadata["versions"], tensors)
+        state = restore(state, spec, tensors)
     except ValueError as error:
         way_out = (
             ""
@@ -85,21 +39,24 @@ def load(path):
         )
         message = f"{path!r} can't be loaded: {str(error)[:1000]}{way_out}"
         raise ModelFileError(message) from error
+    version = header.metadata["versions"]["skae"]
+    if version != __version__:
+        warnings.warn(FileVersionWarning(version), stacklevel=3)
+    return state
 
 
-def save(estimator, path):
-    """Write a fitted estimator into a file, for :func:`load`."""
+def write(state: State, path: Any) -> None:
+    """Write the state of a fitted estimator into a file."""
     path = os.fspath(path)
-    metadata, tensors = describe(estimator)
+    metadata, tensors = describe(state)
     try:
         pieces = encode(metadata, tensors)
         # What could not be loaded is not written.
         start = io.BytesIO(b"".join([*pieces[:2], pieces[2][:MAX_HEADER]]))
-        checked = check(read_header(start, sum(map(len, pieces))))
-        restore(*checked, metadata["versions"], tensors)
+        restore(*check(read_header(start, sum(map(len, pieces)))), tensors)
     except ValueError as error:
         raise ValueError(f"Of this estimator a file can't be made: {error}") from error
-    _write(path, pieces)
+    _replace(path, pieces)
 
 
 def _open(path):
@@ -119,7 +76,7 @@ def _open(path):
     return file
 
 
-def _write(path, pieces):
+def _replace(path, pieces):
     """Put a file in the place of another when it is whole and on the disk, not before."""
     path = os.fsdecode(os.path.realpath(path))  # a link stays a link
     mode = _mode(path)

@@ -6,8 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from skae._inference import decode, encode, reconstruct
-from skae._losses import describe
+from skae._data.rows import Rows
+from skae._fitting.candidates import Candidate
+from skae._network.inference import decode, encode, reconstruct
 
 LESS_DIVERGENT = (
     "Use a smaller learning_rate, or scale X, with sklearn.preprocessing.StandardScaler or "
@@ -25,24 +26,20 @@ class Run(NamedTuple):
     kept: int | None  # the check at which the weights were, if they are not the last
 
 
-def mean_loss(settings, spec, weights, rows, seed):
-    """Weighted mean over rows of what training minimises."""
-    return float(np.average(all_losses(settings, spec, weights, rows, seed), weights=rows.weights))
-
-
-def all_losses(settings, spec, weights, rows, seed):
+def all_losses(candidate: Candidate, weights: list[np.ndarray], rows: Rows) -> np.ndarray:
     """What training minimises, for each row, in float64: infinite where numbers overflow. Noise is
     the same at every call."""
-    rng = np.random.default_rng([seed, 4])
+    rng = np.random.default_rng([candidate.settings.seed, 4])
     with np.errstate(over="ignore", invalid="ignore"):
-        blocks = [_row_losses(settings, spec, weights, block, rng) for block, _ in rows.blocks()]
+        blocks = [_row_losses(candidate, weights, block, rng) for block, _ in rows.blocks()]
     losses = np.concatenate(blocks).astype(np.float64)
     return np.where(np.isfinite(losses), losses, np.inf)
 
 
-def check_overflow(spec, settings, weights, rows):
+def check_overflow(candidate: Candidate, weights: list[np.ndarray], rows: Rows) -> None:
     """Refuse a network that overflows on the rows it was fitted to. What the last step of training
     does shows in none of its losses."""
+    spec, settings = candidate.spec, candidate.settings
     hidden = [spec.activation] if spec.hidden_layer_sizes else []
     exponential = "exponential" in (*hidden, spec.code_activation, spec.output_activation)
     finite = all(np.isfinite(array).all() for array in weights)
@@ -78,39 +75,47 @@ def _may_overflow(weights, largest):
     return np.log10(1 + np.array([largest, *sums], np.float64)).sum() > 30
 
 
-def _row_losses(settings, spec, weights, clean, rng):
+def _row_losses(candidate, weights, clean, rng):
+    spec, settings = candidate.spec, candidate.settings
     X = clean if settings.noise is None else settings.noise(clean, rng)
     if spec.penalised or spec.network is not None:
         # Only here: importing this module imports TensorFlow.
-        from skae._keras.training import row_objectives
+        from skae._keras.losses import row_objectives
 
         loss = json.dumps(settings.loss)
         return row_objectives(loss, spec, settings.penalties, weights, X, clean, rng)
-    return compare(settings, clean, reconstruct(spec, weights, X))
+    return compare(candidate, clean, reconstruct(spec, weights, X))
 
 
-def compare(settings, X, reconstruction):
+def compare(candidate: Candidate, X: np.ndarray, reconstruction: np.ndarray) -> np.ndarray:
     """Loss of each row of a block, without penalties."""
-    if settings.squared_error:
+    if candidate.loss.power == 2:
         # Spelt out, so that what needs no training does not need Keras either.
         return np.square(X - reconstruction).mean(axis=1)
-    from skae._keras.training import row_losses
+    from skae._keras.losses import row_losses
 
-    return row_losses(json.dumps(settings.loss), X, reconstruction)
+    return row_losses(json.dumps(candidate.settings.loss), X, reconstruction)
+
+
+def constant_losses(candidate: Candidate, mean: np.ndarray, rows: Rows) -> np.ndarray:
+    """Loss of each row if all are reconstructed as `mean`."""
+    blocks = [
+        compare(candidate, X, np.broadcast_to(mean.astype(X.dtype), X.shape))
+        for X, _ in rows.blocks()
+    ]
+    return np.concatenate(blocks).astype(np.float64)
 
 
 class Monitor:
     """Watches a run: records losses, keeps the best weights, says when to stop."""
 
-    def __init__(self, spec, settings, split, units, check_every, patience, seed):
-        self._spec = spec
-        self._settings = settings
+    def __init__(self, candidate, split, units, limits):
+        self._candidate = candidate
+        self._settings = candidate.settings
         self._validation = split.validation
         self._units = units
-        self._offset = units.loss_offset(describe(settings.loss), split.training)
-        self._check_every = check_every
-        self._patience = patience
-        self._seed = seed
+        self._offset = units.loss_offset(candidate.loss, split.training)
+        self._check_every, self._patience = limits
         self._losses = []
         self._checks = []
         self._best = None
@@ -120,7 +125,7 @@ class Monitor:
     def __call__(self, losses, get_weights):
         if not np.all(np.isfinite(losses)):
             raise ValueError(self._diverged())
-        unit = self._units.scale ** (describe(self._settings.loss).power or 0)
+        unit = self._units.scale ** (self._candidate.loss.power or 0)
         self._losses.extend(float(loss) * unit + self._offset for loss in losses)
         self.look(get_weights() if self._validation is not None else None)
         if self._settings.verbose:
@@ -131,8 +136,9 @@ class Monitor:
         """Validate weights as they are in training."""
         if self._validation is None:
             return
-        weights = self._units.fold(self._spec, weights)
-        loss = float(mean_loss(self._settings, self._spec, weights, self._validation, self._seed))
+        weights = self._units.fold(self._candidate.spec, weights)
+        losses = all_losses(self._candidate, weights, self._validation)
+        loss = float(np.average(losses, weights=self._validation.weights))
         self._checks.append(loss)
         lowest = self._lowest
         required = self._settings.tol * abs(lowest) if np.isfinite(lowest) else 0.0

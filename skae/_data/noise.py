@@ -3,7 +3,6 @@ denoising autoencoders", ICML 2008), drawn in NumPy: inside an XLA program on th
 34 times as long as the training step that uses it."""
 
 from numbers import Real
-from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -35,23 +34,6 @@ def corruption(noise, X):
         return np.where(_chosen(batch, rng, amount), extremes.astype(batch.dtype), batch)
 
     return salt_and_pepper
-
-
-def check_noise(noise: Any) -> None:
-    """Refuse what is no noise."""
-    if noise is None or callable(noise):
-        return
-    pair = noise if isinstance(noise, tuple | list) else ("masking", noise)
-    kind, amount = pair if len(pair) == 2 else (None, np.nan)
-    most = float("inf") if kind == "gaussian" else 1.0
-    number = isinstance(amount, Real) and not isinstance(amount, bool)
-    if kind not in KINDS or not number or not 0 <= amount <= most:
-        raise ValueError(
-            "The 'noise' parameter of AutoencoderTransformer must be the fraction of entries to "
-            "mask, in [0, 1], a pair ('masking', fraction), ('gaussian', standard deviation), "
-            "('salt_and_pepper', fraction) or ('swap', fraction), a callable (batch, rng) -> "
-            f"batch, or None. Got {noise!r} instead."
-        )
 
 
 def _chosen(batch, rng, fraction):

@@ -10,7 +10,7 @@ than named: ONNX has a name for nearly all of them, and onnxruntime has these fo
 
 import numpy as np
 
-from skae._activations import SELU_ALPHA, SELU_SCALE
+from skae._network.activations import SELU_ALPHA, SELU_SCALE
 
 IMAGE_FIRST = (0, 3, 1, 2)  # from Keras' (rows, height, width, channels) to ONNX' channels first
 IMAGE_LAST = (0, 2, 3, 1)

@@ -11,19 +11,22 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.utils.extmath import svd_flip
 
-from skae._activations import HOMOGENEOUS, SLOPE_ABOVE_ZERO
-from skae._inference import decode, encode
-from skae._losses import Loss
-from skae._parameters import moments
-from skae._rows import Rows
-from skae._spec import NetworkSpec, Penalties
-from skae._start import MARGIN, PrincipalAxes
+from skae._data.rows import Rows, moments
+from skae._fitting.principal import PrincipalAxes
+from skae._network.activations import HOMOGENEOUS, SLOPE_ABOVE_ZERO
+from skae._network.inference import decode, encode
+from skae._network.losses import Loss
+from skae._network.spec import NetworkSpec, Penalties
 from skae._threads import one_thread
 
 # The unit of an output that must be positive, in means of X. A reconstruction is nowhere below it,
 # and bends away from a line where it comes near. Without such a least, what is rare and was not
 # seen in training costs any amount: with 0.01 counts of unseen rows had a deviance higher by 2 %.
 POSITIVE = 0.05
+# How far below the smallest code of the training rows a rectified code may fall before it is
+# clipped, in ranges of that code. A margin of 1 clipped rows not seen in training: on sparse counts
+# the test error was 1.15 times PCA's in the worst case tried, with 2 it was 1.01.
+MARGIN = 2.0
 
 
 class Units(NamedTuple):

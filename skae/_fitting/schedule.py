@@ -4,14 +4,11 @@ import functools
 import json
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from skae._spec import NetworkSpec
-
-if TYPE_CHECKING:
-    from skae._fitting import Settings
+from skae._fitting.candidates import Candidate, Settings
 
 # No table of few rows needed more; and where all rows are one batch, a thousand steps of Adam are
 # chaos: they blow rounding up until a weight of 2 and two copies end in different networks.
@@ -54,20 +51,21 @@ class Schedule(NamedTuple):
     check_every: int  # epochs
 
 
-def starts_near(spec: NetworkSpec, settings: "Settings") -> bool:
+def starts_near(candidate: Candidate) -> bool:
     """Whether training starts near the optimum: from PCA, with a decoder fitted to its codes.
 
     With hidden layers it ended at errors up to 2 % higher from such a decoder.
     """
+    spec = candidate.spec
     shallow = spec.dense and not spec.hidden_layer_sizes
-    from_pca = settings.init == "pca" and not spec.penalised
+    from_pca = candidate.settings.init == "pca" and not spec.penalised
     return shallow and from_pca and spec.output_activation == "sigmoid"
 
 
-def budget(spec: NetworkSpec, settings: "Settings", n_rows: int) -> Budget:
-    if spec.hidden_layer_sizes or not spec.dense:
+def budget(candidate: Candidate, n_rows: int) -> Budget:
+    if candidate.spec.hidden_layer_sizes or not candidate.spec.dense:
         return DEEP
-    if not starts_near(spec, settings):
+    if not starts_near(candidate):
         return SHALLOW
     multiple = round(n_rows / 24 / NEAR_BATCH_SIZE)
     batch_size = int(np.clip(multiple * NEAR_BATCH_SIZE, NEAR_BATCH_SIZE, NEAR.batch_size))
@@ -75,10 +73,9 @@ def budget(spec: NetworkSpec, settings: "Settings", n_rows: int) -> Budget:
     return NEAR._replace(steps=steps, batch_size=batch_size)
 
 
-def schedule(
-    settings: "Settings", budget: Budget, n_rows: int, n_steps: int | None = None
-) -> Schedule:
-    """Resolve what is "auto"; `n_steps` overrides the budget."""
+def schedule(candidate: Candidate, budget: Budget, n_rows: int) -> Schedule:
+    """Resolve what is "auto"; the candidate's own number of steps overrides the budget."""
+    settings, n_steps = candidate.settings, candidate.n_steps
     batch_size = budget.batch_size if settings.batch_size == "auto" else int(settings.batch_size)
     steps_per_epoch = -(-n_rows // batch_size)
     if settings.epochs == "auto" or n_steps is not None:
@@ -96,7 +93,7 @@ def schedule(
     return Schedule(n_steps, rates, batch_size, check_every)
 
 
-def patience(settings: "Settings", budget: Budget) -> float:
+def patience(settings: Settings, budget: Budget) -> float:
     """Checks without an improvement after which to stop."""
     if settings.early_stopping and settings.learning_rate != "one_cycle":
         return settings.n_iter_no_change
@@ -105,7 +102,7 @@ def patience(settings: "Settings", budget: Budget) -> float:
     return np.inf
 
 
-def optimizer_config(settings: "Settings", budget: Budget) -> str:
+def optimizer_config(settings: Settings, budget: Budget) -> str:
     """The optimizer as JSON."""
     optimizer = settings.optimizer
     if optimizer == "adam" and settings.learning_rate == "one_cycle":

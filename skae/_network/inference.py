@@ -7,9 +7,9 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils import gen_batches
 
-from skae._activations import ACTIVATIONS
 from skae._framework import load_framework
-from skae._spec import NetworkSpec
+from skae._network.activations import ACTIVATIONS
+from skae._network.spec import NetworkSpec
 
 # What a block of rows takes in all layers. Blocks of 4 MB are no faster, and four times as slow
 # where other processes are busy: BLAS waits for all of its threads at each product.

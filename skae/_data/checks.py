@@ -1,0 +1,70 @@
+"""Checks of what rows hold: numbers that no fit can use, and scales with which none goes well."""
+
+import warnings
+
+import numpy as np
+
+from skae._data.rows import Rows, moments
+from skae._network.losses import describe
+
+# Ratios of scales within a table from which on a fit cannot go well.
+SWAMPING = 1e5  # of a column's standard deviation to the median
+FAR_FROM_ZERO = 1e4  # of a mean to the largest standard deviation, in float32
+# The largest magnitude: as many squares of it as any data has entries can be summed in float64.
+LARGEST = 1e150
+
+
+def check_range(loss: str | dict, X: Rows, name: str = "X") -> None:
+    """Refuse data that the loss is not defined for."""
+    low, high = describe(loss)[:2]
+    if not X.within(low, high):
+        # scikit-learn's words, which its checks look for.
+        start = "Negative values in data: " if low == 0 and X.extremes[0] < 0 else ""
+        raise ValueError(
+            f"{start}loss={loss!r} needs {name} in the range [{low:g}, {high:g}]. Got values from "
+            f"{X.extremes[0]:.6g} to {X.extremes[1]:.6g} instead. Scale {name}, with "
+            "sklearn.preprocessing.MinMaxScaler for example, or use loss='mse'."
+        )
+
+
+def check_squares(X: Rows, name: str = "X") -> None:
+    """Refuse numbers whose squares float64 can't sum: PCA and the loss are made of them."""
+    largest = float(np.abs(X.extremes).max())
+    if largest > LARGEST:
+        raise ValueError(
+            f"{name} has values as large as {largest:.3g}, and the sum of their squares would "
+            f"overflow. Their magnitude must be at most {LARGEST:g}. Scale {name}, with "
+            "sklearn.preprocessing.MaxAbsScaler for example."
+        )
+
+
+def warn_of_scales(X: Rows) -> None:
+    """Warn of columns whose variance, or whose distance from zero, leaves the others no chance."""
+    mean, deviation = moments(X)
+    # What varies by rounding alone counts as constant here: there may be many such columns.
+    noise = 4 * np.finfo(X.dtype).eps * np.abs(mean)
+    spread = np.where(deviation > noise, deviation, 0)
+    median = np.median(spread[spread > 0]) if spread.any() else np.inf
+    wide = np.flatnonzero(spread >= SWAMPING * median)
+    if len(wide):
+        wide = wide[np.argsort(-spread[wide], kind="stable")]
+        named = ", ".join(f"{i} ({deviation[i]:.3g})" for i in wide[:3])
+        more = f" and {len(wide) - 3} more" if len(wide) > 3 else ""
+        warnings.warn(
+            "Some columns of X vary so much that the others will not be encoded: they make up "
+            f"nearly all of the squared error. Columns (standard deviations): {named}{more}, "
+            f"against a median of {median:.3g}. Scale X with sklearn.preprocessing.StandardScaler "
+            "or RobustScaler, or take the logarithm of these columns.",
+            UserWarning,
+            stacklevel=2,
+        )
+    offset = np.abs(mean[deviation > 0]).max(initial=0)
+    if X.dtype == np.float32 and offset > FAR_FROM_ZERO * deviation.max():
+        warnings.warn(
+            f"X is far from zero for float32: the largest mean of a column is {offset:.3g}, the "
+            f"largest standard deviation {deviation.max():.3g}. Rounding will spoil the "
+            "reconstruction. Subtract the mean first, with sklearn.preprocessing.StandardScaler "
+            "for example, or pass X as float64.",
+            UserWarning,
+            stacklevel=2,
+        )

@@ -1,0 +1,103 @@
+"""Rows and weights as users give them, made ready or refused in words of ours."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+from sklearn.utils import check_array
+from sklearn.utils.validation import validate_data
+
+from skae._data.precision import precision
+from skae._data.rows import Rows, without_duplicates
+from skae._scikit_learn import _check_sample_weight
+
+
+@contextlib.contextmanager
+def explained(X: Any, name: str, image_shape: Any) -> Iterator[None]:
+    """Say in words of ours why scikit-learn can't read some rows: images with all of their
+    dimensions, and arrays that NumPy may not look into."""
+    sized = isinstance(X, list | tuple) and len(X) > 0
+    n_dimensions = 1 + np.ndim(X[0]) if sized else len(getattr(X, "shape", ()))
+    if image_shape is not None and n_dimensions > 2:
+        raise ValueError(
+            f"{name} must have two dimensions, a row for each image, flattened in C order. Got "
+            f"{n_dimensions} dimensions with image_shape={image_shape!r}. Pass "
+            f"{name}.reshape(len({name}), -1), of an array."
+        )
+    try:
+        yield
+    except (TypeError, RuntimeError) as error:
+        if _is_array(X):
+            raise
+        raise TypeError(
+            f"{name} must be an array that NumPy can read. Got {type(X).__name__}: {error} Pass "
+            f"{name}.detach().cpu().numpy() of a tensor of PyTorch, {name}.numpy() of one of "
+            f"TensorFlow outside of tf.function, or np.asarray({name}) of what else has its data "
+            "in the memory of this process."
+        ) from error
+
+
+def _is_array(X):
+    """Whether NumPy reads it, and sees more in it than one object."""
+    try:
+        return np.asarray(X).ndim > 0  # np.ndim would believe what X says
+    except (TypeError, RuntimeError):
+        return False
+
+
+def read(
+    estimator: Any,
+    X: Any,
+    *,
+    reset: bool = False,
+    accept_sparse: str | tuple = ("csr", "csc"),
+    ensure_all_finite: bool = True,
+) -> Any:
+    """Rows of X, dense or sparse, in the dtype to compute in."""
+    with explained(X, "X", estimator.image_shape):
+        return validate_data(
+            estimator,
+            X,
+            reset=reset,
+            dtype=precision(X),
+            accept_sparse=accept_sparse,
+            ensure_all_finite=ensure_all_finite,
+        )
+
+
+def training_rows(estimator: Any, X: Any, sample_weight: Any, *, reset: bool) -> Rows:
+    """Rows to train on."""
+    given, shows = X, not sparse.issparse(X)
+    X = read(estimator, X, reset=reset, accept_sparse="csr", ensure_all_finite=not shows)
+    X = without_duplicates(X)
+    rows = Rows(X)
+    # The extremes, which are wanted anyway, are not finite if anything is not.
+    if shows and not np.isfinite(rows.extremes).all():
+        read(estimator, given)
+    if sample_weight is None:
+        return rows
+    with explained(sample_weight, "sample_weight", None):
+        return Rows(X, _counts(sample_weight, X))
+
+
+def validation_rows(estimator: Any, X_val: Any, dtype: np.dtype) -> Rows:
+    """Rows to validate on, with training rows of a dtype."""
+    with explained(X_val, "X_val", estimator.image_shape):
+        validate_data(estimator, X_val, reset=False, skip_check_array=True)
+        dtype = np.result_type(dtype, precision(X_val))
+        checked = check_array(
+            X_val, dtype=dtype, accept_sparse="csr", estimator=estimator, input_name="X_val"
+        )
+    return Rows(without_duplicates(checked))
+
+
+def _counts(sample_weight, X):
+    """Weights as numbers of copies: those of less than one on average can't be meant so, but are
+    shares."""
+    weights = _check_sample_weight(sample_weight, X, dtype=X.dtype, ensure_non_negative=True)
+    if not weights.any():
+        raise ValueError("Sample weights must not all be zero: no row would be left to train on.")
+    mean = weights[weights != 0].mean(dtype=np.float64)
+    return weights if mean >= 1 else (weights / mean).astype(X.dtype)

@@ -1,0 +1,4 @@
+"""Fitted estimators as files, of plain dicts and arrays.
+
+Imports `_parameters` and `_network`.
+"""

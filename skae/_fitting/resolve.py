@@ -1,0 +1,108 @@
+"""From the parameters of an estimator and its data to a network and how it is trained."""
+
+import warnings
+from typing import Any
+
+from skae._data.noise import corruption
+from skae._data.rows import Rows
+from skae._fitting.candidates import Candidate, Settings
+from skae._fitting.units import POSITIVE
+from skae._network import activations, losses
+from skae._network.activations import SLOPE_ABOVE_ZERO
+from skae._network.losses import describe
+from skae._network.spec import NetworkSpec
+from skae._parameters import check_parameters
+
+
+def resolve(estimator: Any, rows: Rows, fitted: dict | None) -> Candidate:
+    """The network and how to train it; `fitted` describes the network to go on from, or is None.
+
+    The spec's output activation may still be "auto": that takes training to find out.
+    """
+    hidden, image_shape = check_parameters(estimator, rows.n_features)
+    code, output = (
+        activations.canonical(getattr(estimator, f"{end}_activation")) for end in ("code", "output")
+    )
+    pca = estimator.init == "pca"
+    if code == "auto":
+        linear = (pca and not estimator.sparsity) or estimator.kl_weight
+        code = "linear" if linear else "relu"
+    if (estimator.sparsity or image_shape) and code in SLOPE_ABOVE_ZERO:
+        pca = False  # nothing raises such a code until it is as good as linear
+    wanted = {
+        "n_features": rows.n_features,
+        "n_components": int(estimator.n_components),
+        "hidden_layer_sizes": hidden,
+        "activation": activations.canonical(estimator.activation),
+        "code_activation": code,
+        "output_activation": output,
+        "shortcut": bool(hidden) and pca and estimator.network is None,
+        "dtype": rows.dtype.name,
+        "sparsity": float(estimator.sparsity),
+        "kl_weight": float(estimator.kl_weight),
+        "image_shape": image_shape,
+        "network": estimator.network,
+        "output_unit": None,
+    }
+    if output == "auto":
+        wanted |= _output(estimator, rows)
+    if fitted is not None:
+        wanted = _unchanged(wanted, fitted, chosen=output == "auto")
+    elif estimator.network is None:
+        _warn_of_rank(wanted["n_components"], min(len(rows), rows.n_features))
+    names = set(Settings._fields) - {"penalties", "seed"}  # which are found later
+    given = {name: getattr(estimator, name) for name in names}
+    given["loss"] = _loss_of(estimator, output)
+    if isinstance(estimator.optimizer, str):
+        given["optimizer"] = estimator.optimizer.lower()
+    given["init"] = "pca" if pca else "glorot_uniform"
+    given["noise"] = corruption(estimator.noise, rows.X)
+    return Candidate(NetworkSpec(**wanted), Settings(**given))
+
+
+def _output(estimator, rows):
+    """What of the output can be told before training."""
+    if estimator.network is not None:
+        return {"output_activation": "linear"}  # whatever it is, it is inside the decoder
+    output = describe(estimator.loss).output or "auto"
+    unit = POSITIVE * (float(rows.mean().mean()) or 1.0) if output == "squareplus" else None
+    return {"output_activation": output, "output_unit": unit}
+
+
+def _loss_of(estimator, output):
+    """The loss as the network needs it: behind a sigmoid of the network's it must add none."""
+    loss: Any = losses.canonical(estimator.loss)
+    own = output != "linear" and estimator.network is None
+    return losses.of_probabilities(loss) if own and losses.from_logits(loss) else loss
+
+
+def _unchanged(wanted, fitted, *, chosen):
+    """The fitted network, if the parameters still describe it; `chosen` if its output was."""
+    if chosen:
+        wanted |= {name: fitted[name] for name in ("output_activation", "output_unit")}
+    fitted = NetworkSpec(**fitted).to_dict()
+    # Rows of another precision are welcome, and so are other weights of the penalties.
+    same = {"dtype": wanted["dtype"], "sparsity": wanted["sparsity"]}
+    if fitted["kl_weight"] and wanted["kl_weight"]:
+        same["kl_weight"] = wanted["kl_weight"]
+    different = [name for name, value in {**fitted, **same}.items() if value != wanted[name]]
+    if different:
+        others = {"shortcut": "init", "output_unit": "output_activation"}
+        names = ", ".join(dict.fromkeys(others.get(name, name) for name in different))
+        raise ValueError(
+            "warm_start=True continues the training of the fitted network, whose shape can't "
+            f"change. Got different values than before of: {names}. Set warm_start=False to "
+            "start anew, or clone the estimator."
+        )
+    return wanted
+
+
+def _warn_of_rank(n_components, most):
+    if n_components > most:
+        warnings.warn(
+            f"n_components={n_components} is more than min(n_samples, n_features)={most}, "
+            "which is all that a linear code could use. The units beyond that are kept; give "
+            f"n_components={most} or less to be without them.",
+            UserWarning,
+            stacklevel=2,
+        )

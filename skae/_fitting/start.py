@@ -1,0 +1,50 @@
+"""Where a candidate starts on some rows: its weights, and the units of rows that they are for."""
+
+import numpy as np
+
+from skae._data.rows import Rows
+from skae._fitting.candidates import Candidate
+from skae._fitting.decoder import DECODED_ROWS, fit_decoder
+from skae._fitting.initial import glorot_start, pca_start
+from skae._fitting.principal import PrincipalAxes, principal_axes
+from skae._fitting.schedule import starts_near
+from skae._fitting.units import Units, in_units, units_for
+
+# Rows of which statistics are taken, where those of all would be no better.
+START_ROWS = 10_000
+
+
+def start(
+    candidate: Candidate, rows: Rows, *, all_rows: bool = False
+) -> tuple[list[np.ndarray], Units]:
+    """Weights to train from, and the units of rows and codes that they are for.
+
+    To train from, PCA of ten thousand rows is as good as that of all; to end with, it is not.
+    """
+    spec, settings, loss = candidate.spec, candidate.settings, candidate.loss
+    rng = np.random.default_rng([settings.seed, 2])
+    if not candidate.starts_from_pca:
+        units = units_for(spec, loss, rows)
+        if spec.network is not None:
+            assert not isinstance(settings.init, str)
+            return settings.init, units
+        # Without a bias a rectified code of zeros is decoded to zeros.
+        mean = rows.mean() if loss.directional else None
+        return glorot_start(in_units(spec), rng, mean), units
+    pca = principal(candidate, rows, all_rows=all_rows)
+    units = units_for(spec, loss, rows, pca)
+    price = settings.penalties.divergence * spec.n_features / units.scale ** (loss.power or 0)
+    noise = 2 * price**2 if loss.shifts and loss.power == 1 else price / 2
+    weights = pca_start(in_units(spec), units.axes(pca), rng, noise)
+    if starts_near(candidate):
+        weights = fit_decoder(spec, weights, rows.sample(DECODED_ROWS, settings.seed))
+    return weights, units
+
+
+def principal(candidate: Candidate, rows: Rows, *, all_rows: bool = False) -> PrincipalAxes:
+    """PCA of the rows, or of ten thousand of them, kept with the rows."""
+    if rows.pca is None or (all_rows and len(rows) > START_ROWS):
+        seed = candidate.settings.seed
+        sample = rows if all_rows else rows.sample(START_ROWS, seed)
+        rows.pca = principal_axes(sample, candidate.spec.n_components, seed)
+    return rows.pca

@@ -1,0 +1,100 @@
+"""One training, by Keras: a candidate on the rows of a split."""
+
+import json
+from concurrent.futures import Executor
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from skae._fitting.candidates import Candidate, Split, candidates
+from skae._fitting.schedule import budget, optimizer_config, patience, schedule
+from skae._fitting.start import principal, start
+from skae._fitting.units import in_units, may_centre, units_for
+from skae._fitting.validation import Monitor, Run
+from skae._framework import load_framework
+from skae._threads import one_thread
+
+if TYPE_CHECKING:
+    from skae._keras.training import Recipe
+
+# More rows than this say nothing new, and are missed in training.
+MAX_HELD_OUT = 2_000
+
+
+def compile_ahead(thread: Executor, candidate: Candidate, rows: Split) -> None:
+    """Have a thread compile a network that will be trained, beside the split and PCA, which take
+    half as long. What fails there will fail again where it is needed."""
+    if candidate.spec.network is not None:
+        return  # the user's code may build on what one thread alone may use: a global seed
+    settings, n_rows = candidate.settings, len(rows.training)
+    held_out = settings.early_stopping and rows.validation is None
+    validated = settings.early_stopping and (rows.validation is not None or n_rows > 1)
+    likely = candidates(candidate, rows.training, validated=validated)[-1]
+    if settings.epochs == "auto" and likely.pca_is_optimum:
+        return
+    load_framework()
+    from skae._keras import beside
+    from skae._keras.training import compiled
+
+    if held_out:
+        n_rows = max(1, n_rows - round(fraction_held_out(candidate, n_rows) * n_rows))
+    beside(thread, compiled, in_units(likely.spec), recipe(likely, n_rows), n_rows)
+
+
+def fraction_held_out(candidate: Candidate, n_rows: int) -> float:
+    return min(candidate.settings.validation_fraction, MAX_HELD_OUT / n_rows)
+
+
+def weights_as_made(candidate: Candidate) -> list[np.ndarray]:
+    """The weights of the network that the user's callable returns. Once for all runs of a fit: if
+    it returns the same models each time, the next run would start where the first has ended."""
+    load_framework()
+    from skae._keras.networks import weights_as_made
+
+    return weights_as_made(candidate.spec)
+
+
+def recipe(candidate: Candidate, n_rows: int, *, watched: bool = True) -> "Recipe":
+    """How to train; `watched` if there is something to look at but the loss."""
+    from skae._keras.training import Recipe
+
+    settings = candidate.settings
+    auto = budget(candidate, n_rows)
+    plan = schedule(candidate, auto, n_rows)
+    if not watched:
+        n_planned = plan.n_steps * plan.batch_size // n_rows
+        plan = plan._replace(check_every=max(plan.check_every, n_planned // 10))
+    return Recipe(
+        json.dumps(settings.loss),
+        optimizer_config(settings, auto),
+        *plan,
+        settings.noise,
+        settings.penalties,
+        settings.seed,
+        candidate.n_epochs,
+    )
+
+
+@one_thread()
+def train(candidate: Candidate, split: Split, previous: list[np.ndarray] | None = None) -> Run:
+    """Train on a split, from where the candidate starts or from previous weights."""
+    load_framework()
+    from skae._keras.training import compiled, train
+
+    spec, settings, rows = candidate.spec, candidate.settings, split.training
+    if previous is None:
+        begin, units = start(candidate, rows)
+    else:
+        from_pca = settings.init == "pca" and may_centre(spec, candidate.loss)
+        pca = principal(candidate, rows) if from_pca else None
+        units = units_for(spec, candidate.loss, rows, pca)
+        begin = units.unfold(spec, previous)
+    watched = split.validation is not None or bool(settings.verbose)
+    how = recipe(candidate, len(rows), watched=watched)
+    how = how._replace(penalties=units.penalties(spec, candidate.loss, settings.penalties))
+    limits = how.check_every, patience(settings, budget(candidate, len(rows)))
+    monitor = Monitor(candidate, split, units, limits)
+    monitor.look(begin)
+    program = compiled(in_units(spec), how, len(rows))
+    weights = train(program, units.rows(rows), begin, how, monitor)
+    return monitor.result(units.fold(spec, weights))

@@ -1,0 +1,150 @@
+"""Rows for a compiled loop: shuffled, cut into shards of a fixed shape, filled beside training."""
+
+import itertools
+import math
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import numpy as np
+
+from skae._keras import beside, finish, stop_if_interrupted
+
+SHARD_BYTES = 32 * 2**20
+SHARD_STEPS = 64
+
+
+def aligned_zeros(shape, dtype):
+    """An array that TensorFlow takes as a tensor as it is: where a multiple of 64 bytes begins."""
+    n_bytes = math.prod(shape) * np.dtype(dtype).itemsize
+    buffer = np.zeros(n_bytes + 64, np.uint8)
+    begin = -buffer.ctypes.data % 64
+    return buffer[begin : begin + n_bytes].view(dtype).reshape(shape)
+
+
+class Shard(NamedTuple):
+    """Room for some batches, each filled up with copies of no share."""
+
+    X: np.ndarray  # (n_steps, batch_size, n_features)
+    clean: np.ndarray  # the same before corruption; of no width where there is none
+    draws: np.ndarray  # (n_steps, batch_size, n_draws), standard normal
+    # Weights over their sum, not over the number of rows as Keras does by default: a weight of 2 is
+    # then the same as two copies, and padding weighs nothing.
+    shares: np.ndarray  # (n_steps, batch_size)
+    rates: np.ndarray  # (n_steps,)
+
+
+class Feed:
+    """Shuffled rows, cut into shards of a fixed shape and run through a program.
+
+    A thread gathers the rows of a shard while the program runs on the one before: XLA's products
+    of matrices this narrow leave a core idle. Where there is only one core to use, the two take
+    turns.
+    """
+
+    def __init__(self, rows, program, recipe):
+        self._rows = rows
+        self._program = program
+        self._corrupt = recipe.corrupt
+        self._rng = np.random.default_rng(recipe.seed)
+        self._weights = np.ones(len(rows)) if rows.weights is None else rows.weights
+        self._steps_per_epoch = -(-len(rows) // program.batch_size)
+        planned = -(-recipe.n_steps // self._steps_per_epoch)
+        n_epochs = planned if recipe.n_epochs is None else min(recipe.n_epochs, planned)
+        self._n_steps = min(recipe.n_steps, n_epochs * self._steps_per_epoch)
+        self._steps_per_check = recipe.check_every * self._steps_per_epoch
+        self._rates = recipe.rates
+        self._batches = self._shuffled(n_epochs)
+        self._thread = ThreadPoolExecutor(1)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        finish(self._thread)
+
+    def train(self):
+        """Run the program; yield at every check the mean loss of each epoch since the last."""
+        losses, totals, done = [], [], 0
+        for shard, batch_weights in self._filled():
+            stop_if_interrupted()
+            losses.append(self._program.run(shard, len(batch_weights)))
+            totals.append(batch_weights)
+            done += len(batch_weights)
+            if done % self._steps_per_check and done < self._n_steps:
+                continue
+            means, weights = np.concatenate(losses), np.concatenate(totals)
+            begins = range(0, len(means), self._steps_per_epoch)  # the last may be cut short
+            yield np.add.reduceat(means * weights, begins) / np.add.reduceat(weights, begins)
+            losses, totals = [], []
+
+    def _parts(self) -> Iterator[np.ndarray]:
+        """The rates of all steps, a shard at a time; a shard ends where a check is due."""
+        size = self._program.n_steps
+        for first in range(0, self._n_steps, self._steps_per_check):
+            last = min(first + self._steps_per_check, self._n_steps)
+            begins = [*range(first, last, size)]
+            # Nothing runs beside the filling of the first shard, so that one is small, unless all
+            # are.
+            if first == 0 and size < SHARD_STEPS:
+                begins = [0, *(n for n in (size // 8, size // 2) if 0 < n < last), *begins[1:]]
+            for begin, end in itertools.pairwise([*begins, last]):
+                yield self._rates(np.arange(begin, end))
+
+    def _shuffled(self, n_epochs):
+        n_rows, size = len(self._rows), self._program.batch_size
+        for _ in range(n_epochs):
+            order = self._rng.permutation(n_rows)
+            for begin in range(0, n_rows, size):
+                yield order[begin : begin + size]
+
+    def _filled(self):
+        """Yield shards with the weight of each batch in them, the next one filled meanwhile."""
+        parts = self._parts()
+        shard = self._program.empty_shard()
+        drawn = self._corrupt is not None or shard.draws.size > 0
+        if self._steps_per_epoch == 1 and not drawn:  # every batch is all rows, put there once
+            everything = np.arange(len(self._rows))
+            weights = [self._put(shard, i, everything) for i in range(self._program.n_steps)]
+            for part in parts:
+                shard.rates[: len(part)] = part
+                yield shard, weights[: len(part)]
+            return
+        other = self._program.empty_shard()
+        first = next(parts, None)
+        if first is None:
+            return
+        ahead = beside(self._thread, self._fill, shard, first)
+        for following in itertools.chain(parts, [None]):
+            batch_weights = ahead.result()
+            if following is not None:
+                ahead = beside(self._thread, self._fill, other, following)
+            yield shard, batch_weights
+            shard, other = other, shard
+
+    def _fill(self, shard, rates):
+        shard.rates[: len(rates)] = rates
+        return [self._put(shard, i, next(self._batches)) for i in range(len(rates))]
+
+    def _put(self, shard, i, indices):
+        """Put rows into batch `i` of a shard; return their total weight."""
+        n = len(indices)
+        X = shard.X[i, :n]
+        self._rows.gather(X, indices)
+        if self._corrupt is not None:
+            shard.clean[i, :n] = X
+            X[:] = self._corrupt(X, self._rng)
+            self._rows.to_units(shard.clean[i, :n])
+        self._rows.to_units(X)
+        self._rng.standard_normal(out=shard.draws[i], dtype=shard.draws.dtype)
+        weights = self._weights[indices]
+        total = weights.sum(dtype=np.float64)
+        shard.shares[i, :n] = weights / total
+        shard.shares[i, n:] = 0
+        # Filled up with copies: layers of the user's may look at the whole batch, and where a loss
+        # of zeros is nan, it stays nan with no share.
+        if n < self._program.batch_size:
+            again = np.arange(n, self._program.batch_size) % n
+            shard.X[i, n:] = X[again]
+            shard.clean[i, n:] = shard.clean[i, again]
+        return total
