@@ -1,7 +1,8 @@
 """Keras autoencoders as scikit-learn transformers."""
 
-from skae._autoencoder import AutoencoderTransformer, load
+from skae._autoencoder import AutoencoderTransformer
 from skae._files.storage import ModelFileError
+from skae._loading import load
 from skae._version import __version__
 
 __all__ = ["AutoencoderTransformer", "ModelFileError", "__version__", "load"]

@@ -89,6 +89,17 @@ CONSTRAINTS = {
 }
 
 
+def generates(estimator: Any) -> bool:
+    """Whether an estimator generates rows; raise where it does not, for `available_if`."""
+    fitted = getattr(estimator, "network_", {})
+    if fitted.get("kl_weight", estimator.kl_weight) > 0:
+        return True
+    raise AttributeError(
+        "sample needs a variational code, whose distribution is known. Got kl_weight="
+        f"{estimator.kl_weight!r}. Set kl_weight=1.0 for example, and fit."
+    )
+
+
 def widths(hidden_layer_sizes: Any) -> tuple[int, ...]:
     """Hidden layer sizes as a tuple of positive integers."""
     if isinstance(hidden_layer_sizes, Integral):

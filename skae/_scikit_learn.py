@@ -1,7 +1,12 @@
 """The one place that imports what scikit-learn keeps private, though third parties rely on it."""
 
+import warnings
+
+import numpy as np
 from sklearn import config_context
 from sklearn.base import _fit_context
+from sklearn.exceptions import InconsistentVersionWarning
+from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import (
     Interval,
     StrOptions,
@@ -18,17 +23,43 @@ __all__ = [
     "in_container",
     "request_metadata",
     "requested_metadata",
+    "seed_of",
     "validate_parameter_constraints",
+    "warn_of_version",
 ]
 
 
-def in_container(estimator, array, original, columns):
+def in_container(estimator, array, original):
     """Wrap an array as `set_output` says. scikit-learn does so for `transform` alone."""
     container = _get_output_config("transform", estimator)["dense"]
     if container == "default":
         return array
+    columns = getattr(estimator, "feature_names_in_", None)
+    if columns is None:
+        columns = [f"x{i}" for i in range(estimator.n_features_in_)]
     adapter = ADAPTERS_MANAGER.adapters[container]
     return adapter.create_container(array, original, columns=columns)
+
+
+def seed_of(estimator):
+    """Draw a seed from the `random_state` of an estimator."""
+    if estimator.random_state is None:
+        # Not from NumPy's global generator, which no method may change.
+        return int(np.random.default_rng().integers(2**31))
+    return int(check_random_state(estimator.random_state).randint(2**31 - 1))
+
+
+def warn_of_version(name, pickled_by, version):
+    """Warn if another version of skae pickled an estimator."""
+    if pickled_by != version:
+        warnings.warn(
+            InconsistentVersionWarning(
+                estimator_name=name,
+                current_sklearn_version=version,
+                original_sklearn_version=pickled_by,
+            ),
+            stacklevel=3,
+        )
 
 
 def requested_metadata(estimator):

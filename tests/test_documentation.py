@@ -12,7 +12,7 @@ import numpydoc.validate
 import pytest
 
 import skae.onnx
-from skae import AutoencoderTransformer, _autoencoder
+from skae import AutoencoderTransformer, _autoencoder, _loading
 
 # scikit-learn's own habits: no extended summary where one sentence says all, no "See Also" and
 # no example for every method, names for what is returned, text on the line of the quotes.
@@ -60,7 +60,7 @@ def test_docstrings_follow_numpydoc(name):
     assert [error for error in report["errors"] if error[0] not in IGNORED] == []
 
 
-@pytest.mark.parametrize("module", [_autoencoder, skae.onnx])
+@pytest.mark.parametrize("module", [_autoencoder, _loading, skae.onnx])
 def test_examples_in_docstrings_run(module):
     failed, attempted = doctest.testmod(module)
     assert failed == 0

@@ -109,7 +109,7 @@ def interrupted_fit(estimator, at):
         ):
             return None
         line = linecache.getline(path, frame.f_lineno).lstrip() if event == "line" else "with "
-        last = line.startswith("self.__dict__ = _merged(")
+        last = line.startswith("self.__dict__ = merged(")
         if not line.startswith("with ") and (next(lines) == at or last):
             raise KeyboardInterrupt
         return trace

@@ -14,6 +14,15 @@ FAR_FROM_ZERO = 1e4  # of a mean to the largest standard deviation, in float32
 LARGEST = 1e150
 
 
+def check_rows(loss: str | dict, X: Rows, X_val: Rows | None) -> None:
+    """Refuse rows that can't be trained on or validated on with a loss; warn of their scales."""
+    for rows, name in ((X, "X"), (X_val, "X_val")):
+        if rows is not None:
+            check_squares(rows, name)
+            check_range(loss, rows, name)
+    warn_of_scales(X)
+
+
 def check_range(loss: str | dict, X: Rows, name: str = "X") -> None:
     """Refuse data that the loss is not defined for."""
     low, high = describe(loss)[:2]

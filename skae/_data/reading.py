@@ -67,6 +67,18 @@ def read(
         )
 
 
+def read_codes(estimator: Any, X: Any, n_components: int) -> np.ndarray:
+    """Codes to decode."""
+    with explained(X, "X", None):
+        codes = check_array(X, dtype=precision(X), estimator=estimator, input_name="X")
+    if codes.shape[1] != n_components:
+        raise ValueError(
+            f"X has {codes.shape[1]} columns, but AutoencoderTransformer decodes codes of "
+            f"n_components={n_components}, as transform returns them."
+        )
+    return codes
+
+
 def training_rows(estimator: Any, X: Any, sample_weight: Any, *, reset: bool) -> Rows:
     """Rows to train on."""
     given, shows = X, not sparse.issparse(X)

@@ -34,6 +34,9 @@ def fit(candidate: Candidate, rows: Split, previous: list[np.ndarray] | None, se
     go on from, or None.
     """
     candidate = candidate.with_settings(seed=seed)
+    # The weights of a custom network are as the user made them, seeds of layers among them.
+    if previous is not None and candidate.spec.network is None:
+        previous = [array.astype(candidate.spec.dtype) for array in previous]
     code = candidate.spec.code_activation
     raised = (
         candidate.settings.init == "pca" and previous is None and code in SLOPE_ABOVE_ZERO
@@ -160,4 +163,6 @@ def _with_code(fitted, rows, rectified):
     if rectified is not None:
         weights = rectify(spec, weights, rows, rectified)
         candidate = candidate.with_spec(code_activation=rectified)
+    # Some of SciPy's come in Fortran order, and from a copy in the other the last bits differ.
+    weights = [np.asarray(array, order="C") for array in weights]
     return fitted._replace(candidate=candidate, weights=weights)

@@ -1,6 +1,6 @@
 """What has to be known of a loss outside Keras, which computes it."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class Loss(NamedTuple):
@@ -66,6 +66,14 @@ def describe(loss: str | dict) -> Loss:
     loss = canonical(loss)
     name = canonical(loss["class_name"]) if isinstance(loss, dict) else loss
     return LOSSES[name][1] if name in LOSSES else Loss()
+
+
+def needs_positive(loss: Any) -> bool:
+    """Whether a loss is not defined below zero. Of what is no loss, `fit` says so."""
+    try:
+        return describe(loss).low >= 0
+    except (AttributeError, KeyError, TypeError):
+        return False
 
 
 def from_logits(loss: str | dict) -> bool:
