@@ -69,7 +69,7 @@ def test_the_warning_names_both_losses():
     with pytest.warns(ConvergenceWarning, match=MEAN) as caught:
         estimator.fit(WINE)
     ours = np.mean((estimator.reconstruct(WINE) - WINE) ** 2)
-    assert f"training rows is 1, and the network's {ours:.4g}. Scale X" in str(caught[0].message)
+    assert f"training rows is 1, and the network's is {ours:.4g}. Scale X" in str(caught[0].message)
 
 
 WORSE_THAN_PCA = {

@@ -438,7 +438,7 @@ def test_training_that_never_helps_warns():
 
 def test_warm_start_refuses_another_shape():
     estimator = AutoencoderTransformer(4, epochs=1, warm_start=True, random_state=0).fit(X)
-    with pytest.raises(ValueError, match="different values than before of: n_components"):
+    with pytest.raises(ValueError, match="differ from the previous fit for: n_components"):
         estimator.set_params(n_components=5).fit(X)
     with pytest.raises(ValueError, match="X has 63 features"):
         estimator.set_params(n_components=4).fit(X[:, 1:])

@@ -1,4 +1,4 @@
-"""From rows and parameters to trained weights.
+"""Fit networks: from rows and parameters to trained weights.
 
-Imports `_parameters`, `_data`, `_network`; `_keras` inside functions alone.
+This package imports `_parameters`, `_data` and `_network`, and `_keras` only inside functions.
 """

@@ -1,4 +1,4 @@
-"""What a fitted network is measured against: the mean of the columns, and PCA."""
+"""Baselines that a fitted network should beat: the mean of the columns, and PCA."""
 
 import warnings
 
@@ -11,16 +11,17 @@ from skae._fitting.principal import PrincipalAxes
 from skae._fitting.validation import compare
 from skae._network.inference import encode, reconstruct
 
-# Rows to measure on first. Where the network is that much better on them, others are spared.
+# Losses are measured on this many rows first, and on all rows only if the network's loss is not
+# below this fraction of the baselines' losses.
 SAMPLE_ROWS = 10_000
 CLEARLY = 0.9
-# By how much PCA may be better before anyone is told: training from PCA may jitter about it.
+# PCA may be better by this fraction without a warning, since training from PCA may jitter.
 AS_GOOD = 1e-3
-# Where a loss is not defined below some value, PCA is taken no nearer to it than this fraction of
-# the mean's distance.
+# Where the range of a loss is bounded, PCA's reconstruction is kept away from a bound by this
+# fraction of the distance between the bound and the mean.
 NEAREST = 0.05
-# Units of a variational code whose means vary less carry nothing (Burda et al., "Importance
-# Weighted Autoencoders", ICLR 2016).
+# Components of a variational code whose means have a smaller variance carry no information (Burda
+# et al., "Importance Weighted Autoencoders", ICLR 2016).
 DEAD = 0.01
 NOT_GAINED = (
     "Training did not reduce the validation loss, so the weights it started from are kept. Use "
@@ -29,8 +30,10 @@ NOT_GAINED = (
 
 
 def warn_if_beaten(fitted: Fitted, rows: Rows, pca: PrincipalAxes | None) -> None:
-    """Warn of a network that the mean of the columns, or PCA if it is given, beats on the rows it
-    was fitted to, or that training did not improve."""
+    """Warn if training did not improve the network, or if a baseline beats it on the training rows.
+
+    The baselines are the mean of the columns and, if it is given, PCA.
+    """
     sample = rows.sample(SAMPLE_ROWS, fitted.candidate.settings.seed)
     losses = _losses(fitted, sample, pca)
     if sample is not rows and not losses[0] < CLEARLY * np.nanmin(losses[1:]):
@@ -56,7 +59,7 @@ def warn_if_beaten(fitted: Fitted, rows: Rows, pca: PrincipalAxes | None) -> Non
 
 
 def warn_of_dead_units(fitted: Fitted, rows: Rows) -> None:
-    """Warn of units of a variational code that are the same for all rows."""
+    """Warn of components of a variational code that are the same for all rows."""
     spec, settings = fitted.candidate.spec, fitted.candidate.settings
     sample = rows.sample(SAMPLE_ROWS, settings.seed)
     codes = np.concatenate([encode(spec, fitted.weights, block) for block, _ in sample.blocks()])
@@ -65,18 +68,20 @@ def warn_of_dead_units(fitted: Fitted, rows: Rows) -> None:
     dead = int((variance < DEAD).sum())
     if dead:
         warnings.warn(
-            f"{dead} of {spec.n_components} units of the variational code carry nothing: their "
-            f"means vary by less than {DEAD}, since what they would add is worth less than its "
-            f"divergence. Use a smaller kl_weight than {spec.kl_weight:g}, or fewer n_components.",
+            f"{dead} of {spec.n_components} components of the variational code carry no "
+            f"information: their means have a variance below {DEAD}, since they would reduce the "
+            "loss of the rows by less than their divergence adds to it. Use a kl_weight below "
+            f"{spec.kl_weight:g}, or a smaller n_components.",
             UserWarning,
             stacklevel=2,
         )
 
 
 def _losses(fitted, rows, pca):
-    """Mean losses of the network, of the mean of the columns and of PCA, or nan without one.
+    """Return the mean losses of the network, of the mean of the columns and of PCA.
 
-    Noise is part of what the network and PCA are given, penalties are not part of the loss.
+    The last is nan if no PCA is given. The network and PCA get the rows with noise. Penalties are
+    not part of the loss.
     """
     candidate, noise = fitted.candidate, fitted.candidate.settings.noise
     rng = np.random.default_rng([candidate.settings.seed, 4])
@@ -105,11 +110,11 @@ def _by_pca(pca, X):
 
 
 def _nearest(candidate, mean):
-    """The range in which PCA's reconstruction is compared."""
+    """Return the range that PCA's reconstruction is clipped to before it is compared."""
     low, high = candidate.loss[:2]
     middle = mean.mean()
     return [end if np.isinf(end) else end + NEAREST * (middle - end) for end in (low, high)]
 
 
 def _pair(loss, ours):
-    return f"its loss on the training rows is {loss:.4g}, and the network's {ours:.4g}."
+    return f"its loss on the training rows is {loss:.4g}, and the network's is {ours:.4g}."

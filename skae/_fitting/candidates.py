@@ -1,4 +1,4 @@
-"""What may be trained: networks, where they start and how they are trained; PCA among them."""
+"""Candidates for training, PCA included: networks, where they start, how to train them."""
 
 import dataclasses
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from skae._data.rows import Rows
 from skae._network.losses import Loss, describe
 from skae._network.spec import NetworkSpec, Penalties
 
-# Where no value is larger, a sigmoid is an exponential, and its gradients overflow in the end.
+# If no value is larger, a sigmoid acts as an exponential, whose gradients overflow in the end.
 LEAST_FOR_SIGMOID = 1e-6
 
 
@@ -28,7 +28,7 @@ class Settings(NamedTuple):
     n_iter_no_change: int
     tol: float
     verbose: int
-    noise: Callable | None  # as `noise.corruption` makes it
+    noise: Callable | None  # as returned by `noise.corruption`
     penalties: Penalties = Penalties()  # in the unit of the loss
     seed: int = 0
 
@@ -38,16 +38,16 @@ class Split(NamedTuple):
 
     training: Rows
     validation: Rows | None
-    missed: bool = False  # if rows of many copies are held out
+    missed: bool = False  # whether rows with many copies are held out
 
 
 class Candidate(NamedTuple):
-    """A network, and how it is trained."""
+    """A network and how to train it."""
 
     spec: NetworkSpec
     settings: Settings
     n_steps: int | None = None  # None for as many as the settings say, 0 for none
-    n_epochs: int | None = None  # after which training is cut short
+    n_epochs: int | None = None  # training is cut short after this many
 
     @property
     def loss(self) -> Loss:
@@ -59,14 +59,14 @@ class Candidate(NamedTuple):
 
     @property
     def is_pca_at_first(self) -> bool:
-        """Whether a network that starts from PCA is PCA, but for what has to be positive."""
+        """Whether a network that starts from PCA is PCA, except where outputs must be positive."""
         spec = self.spec
         positive = spec.output_unit is not None
         return spec.code_activation == "linear" and (positive or spec.output_activation == "linear")
 
     @property
     def pca_is_optimum(self) -> bool:
-        """Whether training this network could at best end where it starts."""
+        """Whether PCA is the optimum, so that training could at best end where it starts."""
         spec, settings = self.spec, self.settings
         return (
             settings.init == "pca"
@@ -79,11 +79,11 @@ class Candidate(NamedTuple):
         )
 
     def with_spec(self, **changes: Any) -> "Candidate":
-        """The same with changes to the description of the network."""
+        """Return the same candidate with changes to the description of its network."""
         return self._replace(spec=dataclasses.replace(self.spec, **changes))
 
     def with_settings(self, **changes: Any) -> "Candidate":
-        """The same with changes to the settings."""
+        """Return the same candidate with changes to its settings."""
         return self._replace(settings=self.settings._replace(**changes))
 
 
@@ -92,18 +92,19 @@ class Fitted(NamedTuple):
 
     candidate: Candidate
     weights: list[np.ndarray]
-    losses: list[float]  # of each epoch behind the weights
+    losses: list[float]  # of each epoch that led to the weights
     validation_losses: list[float]  # of each check
-    # What the rows held out say: whether training helped, and whether it is better than PCA.
+    # Judged by the held-out rows: whether training helped, and whether it beats PCA.
     gained: bool = True
     beats_pca: bool = False
 
 
 def candidates(given: Candidate, rows: Rows, *, validated: bool) -> list[Candidate]:
-    """The networks among which output_activation="auto" is to be decided by their loss.
+    """Return the networks among which the loss decides if output_activation="auto".
 
-    Range alone can't tell whether data in [0, 1] suit a sigmoid: at 8 components its error was
-    0.8 times that of a linear output on handwritten digits, and 1.5 times on the diabetes table.
+    The range alone can't tell whether a sigmoid suits data in [0, 1]. With 8 components, its error
+    was 0.8 times the error of a linear output on handwritten digits, and 1.5 times on the diabetes
+    table.
     """
     output = _output(given)
     if output is not None:
@@ -112,7 +113,7 @@ def candidates(given: Candidate, rows: Rows, *, validated: bool) -> list[Candida
     sigmoid = given.with_spec(output_activation="sigmoid")
     if not rows.within(0, 1) or rows.extremes[1] < LEAST_FOR_SIGMOID:
         return [linear]
-    # PCA costs nothing to compare with, once the other is trained.
+    # A linear output that is PCA needs no pilot: the trained sigmoid is compared with it anyway.
     compared = validated and not given.spec.penalised and linear.pca_is_optimum
     if not given.starts_from_pca or not given.spec.dense or compared:
         return [sigmoid]
@@ -120,11 +121,11 @@ def candidates(given: Candidate, rows: Rows, *, validated: bool) -> list[Candida
 
 
 def fallback(given: Candidate, chosen: Candidate) -> Candidate | None:
-    """The network that is PCA as long as it is not trained, if there is one."""
-    # A penalty is there to change the code, so PCA, which has none, is nothing to fall back on.
+    """Return the network that is PCA as long as it is not trained, or None if there is none."""
+    # A penalty is meant to change the code, so PCA, which has no penalty, can't replace it.
     if not given.starts_from_pca or given.spec.penalised:
         return None
-    if given.spec.output_unit is not None:  # PCA that is cut off below the unit
+    if given.spec.output_unit is not None:  # PCA, cut off below the unit
         plain = given.with_spec(output_activation="relu")
     elif _output(given) is not None:
         plain = chosen
@@ -134,6 +135,6 @@ def fallback(given: Candidate, chosen: Candidate) -> Candidate | None:
 
 
 def _output(candidate):
-    """The output activation, or None where it takes the data to choose it."""
+    """Return the output activation, or None if the data have to decide."""
     given = candidate.spec.output_activation
     return candidate.loss.output if given == "auto" else given

@@ -1,4 +1,4 @@
-"""Where a decoder that ends in a sigmoid starts: fitted to the codes of PCA."""
+"""The start of a decoder that ends in a sigmoid, fitted to the codes of PCA."""
 
 import numpy as np
 from scipy import optimize
@@ -7,32 +7,33 @@ from skae._data.rows import Rows
 from skae._network.activations import ACTIVATIONS
 from skae._network.spec import NetworkSpec
 
-# Rows to fit to, and steps of the fit. With 2,000 rows MNIST ended at the same error, with ten
-# steps at one lower by a thousandth.
+# Rows to fit to, and steps of the fit. On MNIST, 2,000 rows ended at the same error, and ten steps
+# at an error lower by a thousandth.
 DECODED_ROWS = 1_000
 DECODER_STEPS = 8
-# Of leaving where the fit starts, in copies of a row. On 300 to 3,000 rows of MNIST, 0.1 and 0.3
-# were as good; without, errors of unseen rows rose again after a few steps.
+# The penalty for leaving the start, in copies of a row. On 300 to 3,000 rows of MNIST, 0.1 and 0.3
+# were equally good. Without it, errors of unseen rows rose again after a few steps.
 PENALTY = 0.3
-# Added to the squared slopes of a sigmoid, 1/16 at most, of which some are next to nothing.
+# Added to the squared slopes of a sigmoid, which are 1/16 at most, and sometimes next to nothing.
 LEAST_CURVATURE = 1e-2
 
 
 def fit_decoder(spec: NetworkSpec, weights: list[np.ndarray], rows: Rows) -> list[np.ndarray]:
-    """The weights of a network of two layers, of which the last is a sigmoid, after a few steps of
-    L-BFGS (Liu & Nocedal, "On the limited memory BFGS method for large scale optimization", 1989)
-    that lower the squared error by the decoder alone.
+    """Return the weights of a two-layer network with its sigmoid decoder fitted to the rows.
 
-    With the given weights the network is PCA to first order. That is far from the optimum where
-    values are near 0 or 1: on 3,000 digits of MNIST and 32 components, the error of unseen ones is
-    1.25 times PCA's, and 0.69 times after these steps.
+    A few steps of L-BFGS (Liu & Nocedal, "On the limited memory BFGS method for large scale
+    optimization", 1989) lower the squared error by changing the decoder alone.
+
+    With the given weights the network is PCA to first order. This is far from the optimum where
+    values are near 0 or 1: on 3,000 digits of MNIST with 32 components, the error of unseen digits
+    is 1.25 times PCA's, and 0.69 times PCA's after these steps.
     """
     X = np.concatenate([block for block, _ in rows.blocks()])
-    # In float64 as long as that costs nothing that one would notice; a start needs no more.
+    # In float64 as long as this costs no noticeable time. float32 is enough for a start.
     dtype = np.float64 if X.size * spec.n_components < 1e7 else np.float32
     X = X.astype(dtype, copy=False)
     kernel, bias, back, back_bias = (array.astype(dtype) for array in weights)
-    used = back.any(axis=1)  # as units beyond the rank of the data are not
+    used = back.any(axis=1)  # components beyond the rank of the data are not used
     codes = ACTIVATIONS[spec.code_activation](X @ kernel[:, used] + bias[used])
     copies = np.ones(len(X)) if rows.weights is None else rows.weights
     fitted = Decoder(X, codes, copies, np.vstack([back[used], back_bias])).fit()
@@ -43,7 +44,7 @@ def fit_decoder(spec: NetworkSpec, weights: list[np.ndarray], rows: Rows) -> lis
 class Decoder:
     """Squared error of a sigmoid layer on rows and their codes, and how to lower it.
 
-    Kernel and bias are one array, of which the bias is the last row.
+    Kernel and bias are one array, whose last row is the bias.
     """
 
     def __init__(self, X, codes, copies, start):
@@ -52,7 +53,7 @@ class Decoder:
         self._codes = np.column_stack([codes, np.ones(len(X), dtype)])
         total = copies.sum(dtype=np.float64)
         self._shares = (copies / total).astype(dtype)[:, None]
-        # Made once: arrays of this size are slow to make.
+        # Allocated once, since arrays of this size are slow to allocate.
         self._decoded, self._error, self._weighted = (np.empty_like(X) for _ in range(3))
         squares = np.square(self._codes)
         size = squares.T @ self._shares
@@ -60,12 +61,12 @@ class Decoder:
         decoded = self._decode(start)
         slopes = decoded * (1 - decoded)
         curvature = squares.T @ (self._shares * np.square(slopes))
-        # What weights are measured in, by the optimizer: without it eight steps would do little.
+        # Sets the unit in which the optimizer sees the weights, or eight steps would do little.
         curvature += self._penalty + LEAST_CURVATURE * size + np.finfo(dtype).tiny
         self._unit = 1 / np.sqrt(curvature)
 
     def fit(self):
-        """Kernel and bias after a few steps from where they start."""
+        """Return kernel and bias after a few steps from their start."""
         found = optimize.minimize(
             self.objective,
             (self._start / self._unit).ravel(),
@@ -76,7 +77,7 @@ class Decoder:
         return self._weights(found.x)
 
     def objective(self, parameters):
-        """Half of the squared error and of the penalty, and the gradient."""
+        """Return half of the sum of squared error and penalty, and the gradient."""
         weights = self._weights(parameters)
         decoded, error, weighted = self._decode(weights), self._error, self._weighted
         np.multiply(self._shares, np.subtract(decoded, self._X, out=error), out=weighted)

@@ -1,4 +1,4 @@
-"""From rows to a fitted network: what to train, what to keep of it, what to say of it."""
+"""Fit a network to rows: decide what to train, what to keep and what to warn of."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -16,22 +16,24 @@ from skae._network.activations import SLOPE_ABOVE_ZERO
 from skae._network.spec import Penalties
 from skae._threads import one_thread
 
-# Few rows held out say little: until this many have been, another fraction is held out in turn.
+# A few held-out rows say little, so further fractions are held out in turn until they make up
+# this many rows.
 ENOUGH_HELD_OUT = 300
-MAX_SPLITS = 5  # one where a training run takes long: for convolutions and custom networks
-# With at least this many rows, those held out are too few to be worth training again.
+MAX_SPLITS = 5  # only one for convolutions and custom networks, whose training takes long
+# With at least this many rows, the held-out ones are too few to justify training again on all.
 REFIT_BELOW = 10_000
-# The same for the order of the components.
+# The linear decoder that orders the components is fitted to this many rows.
 ORDER_ROWS = 2_500
-# The least noise of a variational code's rows, as a fraction of the mean variance of a column.
+# With a variational code, the noise of the rows is at least this fraction of the mean variance of
+# the columns.
 LEAST_NOISE = 1e-3
 
 
 def fit(candidate: Candidate, rows: Split, previous: list[np.ndarray] | None, seed: int) -> Fitted:
-    """Train a network, of which the output activation may still be "auto".
+    """Train a network, whose output activation may still be "auto", and return what to keep of it.
 
-    `rows` are those to train on, and to validate on if they are given; `previous` are weights to
-    go on from, or None.
+    `rows` holds the rows to train on and, if given, the rows to validate on. `previous` holds the
+    weights to continue from, or is None.
     """
     candidate = candidate.with_settings(seed=seed)
     # The weights of a custom network are as the user made them, seeds of layers among them.
@@ -59,19 +61,20 @@ def fit(candidate: Candidate, rows: Split, previous: list[np.ndarray] | None, se
 
 
 def _plain_code(candidate):
-    """Whether the code has no other meaning than to be decoded."""
+    """Return whether the code only serves to be decoded, by dense layers and without penalties."""
     return candidate.spec.dense and not candidate.spec.penalised
 
 
 @one_thread()
 def _penalties(candidate, rows):
-    """Weights of the code's losses beside the loss of a row.
+    """Return the weights of the code's own losses, which are added to the loss of a row.
 
-    The divergence is weighed so that with `kl_weight` 1 the sum is an evidence lower bound: of
-    cross-entropy and Poisson's loss as they are, of squared and absolute error with the noise that
-    PCA leaves (Tipping & Bishop, 1999; the idea of fitting it is that of Rybkin et al., "Simple
-    and effective VAE training with calibrated decoders", ICML 2021), of a normal distribution or
-    of Laplace's. `start` has to know of the latter.
+    With `kl_weight=1` the divergence has the weight that makes the sum an evidence lower bound.
+    Cross-entropy and Poisson's loss are likelihoods as they are. Squared and absolute error become
+    those of a normal and of a Laplace distribution, with the noise that PCA leaves (Tipping &
+    Bishop, 1999; the idea of fitting it is from Rybkin et al., "Simple and effective VAE training
+    with calibrated decoders", ICML 2021). `start` finds the noise again from these weights, so it
+    has to know the two distributions too.
     """
     spec, loss, price = candidate.spec, candidate.loss, 1.0
     if spec.kl_weight and loss.shifts:
@@ -85,7 +88,7 @@ def _penalties(candidate, rows):
 
 
 def _splits(candidate, rows):
-    """The rows to train and to validate on, as given or held out in turns."""
+    """Return the splits into rows to train and to validate on, as given or held out in turn."""
     settings, most = candidate.settings, MAX_SPLITS if candidate.spec.dense else 1
     if not settings.early_stopping or rows.validation is not None:
         return [rows]
@@ -97,7 +100,7 @@ def _splits(candidate, rows):
 
 
 def _from_start(candidate, rows, splits):
-    """Train from the start, and keep what the validation rows say: PCA, if that is no worse."""
+    """Train from the start, and keep PCA instead if it is no worse on the validation rows."""
     candidate, plain = choose_output(candidate, rows, splits[0])
     spec, settings = candidate.spec, candidate.settings
     if settings.epochs == "auto" and candidate.pca_is_optimum:
@@ -109,7 +112,7 @@ def _from_start(candidate, rows, splits):
     checks = pooled([trial.run.checks for trial in trials], splits)
     best = int(np.argmin(checks))
     if plain is not None:
-        # An untrained output for counts is PCA's but for how it bends: no reason to keep it.
+        # An untrained output for counts differs from PCA's only by its bend, so PCA is kept.
         same = spec == plain.spec or spec.output_unit is not None
         if gain <= 0 or (best == 0 and same):
             return _untrained(plain, rows, splits)
@@ -125,14 +128,14 @@ def _from_start(candidate, rows, splits):
 
 
 def _as_trained(trial, gained=True):
-    """What a trial leaves, with the losses of the epochs that led to the weights it kept."""
+    """Return what a trial leaves, with the losses of the epochs that led to its weights."""
     run = trial.run
     n_epochs = None if run.kept is None else run.kept * run.check_every
     return Fitted(trial.candidate, run.weights, run.losses[:n_epochs], run.checks[1:], gained)
 
 
 def _untrained(plain, rows, splits):
-    """The network as it is before training, from all rows."""
+    """Return the network as it is before training, computed from all rows."""
     weights, units = start(plain, rows, all_rows=True)
     losses = []
     if splits[0].validation is not None:
@@ -142,7 +145,7 @@ def _untrained(plain, rows, splits):
 
 @one_thread()
 def _warn(fitted, rows):
-    """Say what the fitted network does not do."""
+    """Warn if a baseline beats the fitted network, or if components of its code are unused."""
     candidate = fitted.candidate
     if candidate.pca_is_optimum and not fitted.losses:
         return
@@ -154,7 +157,7 @@ def _warn(fitted, rows):
 
 
 def _with_code(fitted, rows, rectified):
-    """The same network with a linear code in order, and with a rectified one if that is wanted."""
+    """Return the same network with a linear code in order, rectified if an activation is given."""
     spec, weights = fitted.candidate.spec, fitted.weights
     if fitted.losses and _plain_code(fitted.candidate) and spec.code_activation == "linear":
         sample = rows.sample(ORDER_ROWS, fitted.candidate.settings.seed)

@@ -1,4 +1,4 @@
-"""Where training starts: from PCA, or from random weights.
+"""The weights that training starts from: PCA, or random weights.
 
 A linear autoencoder with squared error has PCA as its optimum (Bourlard & Kamp, "Auto-association
 by multilayer perceptrons and singular value decomposition", 1988; Baldi & Hornik, "Neural networks
@@ -14,28 +14,30 @@ from skae._fitting.principal import PrincipalAxes
 from skae._network.activations import ACTIVATIONS
 from skae._network.spec import NetworkSpec
 
-# A mean of a feature nearer than this to 0 or 1 would start its sigmoid in saturation.
+# A feature whose mean is closer than this to 0 or 1 would start its sigmoid in saturation.
 CLIP = 5e-2
 
 
 def pca_start(
     spec: NetworkSpec, pca: PrincipalAxes, rng: np.random.Generator, noise: float = 0.0
 ) -> list[np.ndarray]:
-    """Weights with which the network is PCA, to first order where an activation is curved; a
-    variational one is probabilistic PCA (Tipping & Bishop, 1999) with `noise` as the variance of
-    the noise, which is its optimum if it is linear (Lucas et al., "Don't blame the ELBO!",
-    NeurIPS 2019)."""
+    """Return weights with which the network is PCA, to first order where an activation is curved.
+
+    A variational network is probabilistic PCA (Tipping & Bishop, 1999), with `noise` as the
+    variance of the noise. If the network is linear, this is its optimum (Lucas et al., "Don't blame
+    the ELBO!", NeurIPS 2019).
+    """
     n_axes = len(pca.axes)
     width, centre, value, slope = _linear_range(spec.code_activation, pca)
     kept = np.ones(n_axes)
     if spec.kl_weight:
-        # Axes that vary less than the noise are not worth their divergence; a tenth of them is
-        # left for training to decide on.
+        # Axes that vary less than the noise are not worth their divergence. They are scaled down
+        # to a tenth, so that training can decide on them.
         kept = np.maximum(1 - noise / pca.variances, 0.1)
         width = np.sqrt(kept / pca.variances)
     kernel = np.zeros((spec.n_features, spec.n_components))
     kernel[:, :n_axes] = pca.axes.T * width
-    # Units beyond the rank have nothing to explain: a random encoder and a decoder of zeros.
+    # Components beyond the rank explain nothing: a random encoder and a decoder of zeros.
     kernel[:, n_axes:] = _glorot(rng, (spec.n_features, spec.n_components))[:, n_axes:]
     bias = -pca.mean @ kernel
     bias[:n_axes] += centre
@@ -49,8 +51,11 @@ def pca_start(
 
 
 def _linear_range(activation, pca):
-    """Where a code activation is nearly linear: f(centre + width z) is about
-    value + slope width z for projections z within four standard deviations."""
+    """Return the width, center, value and slope of a code activation where it is nearly linear.
+
+    There, f(center + width z) is about value + slope width z for projections z within four standard
+    deviations.
+    """
     ones = np.ones(len(pca.axes))
     if activation == "linear":
         return ones, 0 * ones, 0 * ones, ones
@@ -61,7 +66,7 @@ def _linear_range(activation, pca):
 
 
 def _inverse(spec, mean):
-    """Argument at which an output activation yields the mean, and its slope there."""
+    """Return the argument at which an output activation yields the mean, and its slope there."""
     if spec.output_unit is None:
         return _inverse_activation(spec.output_activation, mean)
     argument, slope = _inverse_activation(spec.output_activation, mean / spec.output_unit - 1)
@@ -78,15 +83,18 @@ def _inverse_activation(activation, mean):
     if activation == "exponential":
         mean = np.maximum(mean, CLIP)
         return np.log(mean), mean
-    # The linear, and those that have their argument as asymptote: the start is PCA above zero.
+    # The linear activation, and those that approach their argument above zero, where the start is
+    # PCA.
     return mean, np.ones_like(mean)
 
 
 def glorot_start(
     spec: NetworkSpec, rng: np.random.Generator, mean: np.ndarray | None = None
 ) -> list[np.ndarray]:
-    """Weights as Keras draws them by default (Glorot & Bengio, AISTATS 2010); `mean` is the bias of
-    a dense output, if it is given."""
+    """Return weights as Keras draws them by default (Glorot & Bengio, AISTATS 2010).
+
+    If `mean` is given, it is the bias of a dense output.
+    """
     weights = _assemble(spec, rng, None)
     if mean is not None and spec.image_shape is None:
         bias = 2 * spec.n_encoder_arrays - 1 - spec.shortcut
@@ -95,10 +103,11 @@ def glorot_start(
 
 
 def _assemble(spec, rng, ends):
-    """All weight arrays in the order of the spec.
+    """Return all weight arrays in the order of the spec.
 
-    `ends` are the kernel and bias that either half starts as, or None for a random start. A half
-    with hidden layers has them as its shortcut, which its last layer, starting at zero, corrects.
+    `ends` holds the kernel and bias that each half starts with, or is None for a random start. In a
+    half with hidden layers they are the shortcut, and the last layer, which corrects the shortcut,
+    starts at zero.
     """
     weights = []
     for half, shapes in enumerate(spec.half_shapes()):
@@ -118,6 +127,6 @@ def _assemble(spec, rng, ends):
 
 
 def _glorot(rng, shape):
-    """A kernel whose last two axes are its inputs and outputs."""
+    """Draw a kernel whose last two axes are its inputs and outputs."""
     limit = np.sqrt(6 / (math.prod(shape[:-2]) * (shape[-2] + shape[-1])))
     return rng.uniform(-limit, limit, shape)

@@ -1,4 +1,4 @@
-"""Principal axes of rows, weighted, dense or sparse, narrow or wide."""
+"""Principal axes of rows that may be weighted, dense or sparse, narrow or wide."""
 
 import functools
 from typing import NamedTuple
@@ -12,31 +12,31 @@ from sklearn.utils.extmath import svd_flip
 from skae._data.rows import Rows
 from skae._threads import one_thread
 
-# Up to this many features (or rows) a square matrix of them is decomposed exactly.
+# With up to this many features (or rows), their square matrix is decomposed exactly.
 MAX_EXACT = 1024
-# The part of the first variance above which others are found to a hundred-thousandth: their errors
-# are at most 0.2 (float32) or, with some in reserve for iterations, a few eps of the first.
+# Variances above this part of the first are accurate to a hundred-thousandth: errors are at most
+# 0.2 eps of the first in float32, and a few eps in float64, with some in reserve for iterations.
 ACCURATE = {np.dtype(np.float32): 6e-3, np.dtype(np.float64): 2e-10}
 EPS = np.finfo(np.float64).eps
-# Block Lanczos: the width of a block, axes in the basis beyond twice those wanted, how many blocks
-# there may be, and the residual of an axis, as a part of its variance, that is small enough.
+# Block Lanczos: the width of a block, the axes in the basis beyond twice those wanted, the most
+# blocks, and the residual of an axis, as a part of its variance, that is small enough.
 KRYLOV_WIDTH = 8
 BASIS_TO_SPARE = 64
 MAX_PRODUCTS = 1_000
 CONVERGED = 1e-3
-# Entries of a product that are made at a time.
+# The number of entries of a product that are computed at a time.
 PRODUCT_SIZE = 2**22
 
 
 class PrincipalAxes(NamedTuple):
-    """PCA of some rows, in float64: as many axes as the rows have rank, at most."""
+    """PCA of some rows, in float64, with at most as many axes as the rank of the rows."""
 
     mean: np.ndarray  # (n_features,)
     axes: np.ndarray  # (n_axes, n_features), orthonormal
-    variances: np.ndarray  # (n_axes,), falling
+    variances: np.ndarray  # (n_axes,), descending
 
     def extended(self, variances: np.ndarray, axes: np.ndarray) -> "PrincipalAxes":
-        """With further axes, in their order, orthogonal to those there are."""
+        """Return these axes and further ones, made orthogonal to these, by falling variance."""
         axes = axes - (axes @ self.axes.T) @ self.axes
         variances = np.concatenate([self.variances, variances])
         order = np.argsort(-variances, kind="stable")
@@ -44,15 +44,15 @@ class PrincipalAxes(NamedTuple):
 
     @property
     def scale(self) -> float:
-        """Standard deviation along the first axis; 1 where nothing varies."""
+        """The standard deviation along the first axis, or 1 if nothing varies."""
         return float(np.sqrt(self.variances[0])) if len(self.variances) else 1.0
 
 
 def principal_axes(rows: Rows, n_components: int, seed: int) -> PrincipalAxes:
-    """Weighted PCA of the rows.
+    """Return weighted PCA of the rows.
 
-    Axes whose variance is far below the first are inaccurate, as they are found from squares. They
-    are found again, in float64, where those above them are taken away.
+    Axes are found from squares, so those whose variance is far below the first are inaccurate. They
+    are found again, in float64, after the accurate axes above them are taken away.
     """
     decompose, precision = _decomposition(rows, seed)
     pca = PrincipalAxes(rows.mean(), np.empty((0, rows.n_features)), np.empty(0))
@@ -61,7 +61,7 @@ def principal_axes(rows: Rows, n_components: int, seed: int) -> PrincipalAxes:
         variances, axes = decompose(_Centred(rows, pca, precision), n_axes - len(pca.axes))
         accurate = variances > ACCURATE[precision] * variances[0]
         pca = pca.extended(variances[accurate], axes[accurate])
-        # Beyond the rank of the rows the axes are arbitrary, and differ where rounding does.
+        # Beyond the rank of the rows, axes are arbitrary and differ with the rounding.
         kept = pca.variances > _from_rounding(rows, pca)
         complete = not (accurate.any() and kept.all() and len(pca.axes) < n_axes)
         pca = PrincipalAxes(pca.mean, pca.axes[kept], pca.variances[kept])
@@ -71,10 +71,10 @@ def principal_axes(rows: Rows, n_components: int, seed: int) -> PrincipalAxes:
 
 
 def _decomposition(rows, seed):
-    """The function that finds axes fastest, and the dtype for it to begin in."""
+    """Return the function that finds the axes fastest, and the dtype for it to begin in."""
     precision = np.dtype(np.float64)
     if rows.n_features <= MAX_EXACT:
-        # In float64 as long as that costs nothing that one would notice, and where squares need it.
+        # In float64 as long as this costs no noticeable time, and where the squares need it.
         if len(rows) * rows.n_features**2 >= 1e9 and _squares_fit(rows):
             precision = rows.dtype
         return _from_covariance, precision
@@ -84,7 +84,7 @@ def _decomposition(rows, seed):
 
 
 def _squares_fit(rows):
-    """Whether the dtype of the rows holds sums of their squares, and what is small beside them."""
+    """Return whether the dtype of the rows holds sums of their squares and small parts of these."""
     largest = float(np.abs(rows.extremes).max())
     limits = np.finfo(rows.dtype)
     tiny, eps, most = map(float, (limits.tiny, limits.eps, limits.max))
@@ -92,11 +92,11 @@ def _squares_fit(rows):
 
 
 def _from_rounding(rows, pca):
-    """The largest variance along each axis that the rounding of the rows alone can make.
+    """Return the largest variance along each axis that rounding of the rows alone can make.
 
-    Rows differ from what was rounded by noise in proportion to the numbers in a column, whose
-    variances are those of a random matrix of their shape. Collinear columns in float64 often come
-    from float32, so there the limit is its rounding too.
+    Rounding adds noise in proportion to the numbers in a column. The variances of this noise are
+    those of a random matrix with the shape of the rows. Collinear columns in float64 often come
+    from float32, so the limit allows for the rounding of float32 there too.
     """
     noise = np.finfo(rows.dtype).eps * (1 + np.sqrt(rows.n_features / len(rows)))
     squares = np.square(pca.axes)
@@ -106,16 +106,16 @@ def _from_rounding(rows, pca):
 
 
 class _Centred:
-    """A matrix of rows minus their mean and the axes found already, times roots of weights."""
+    """The rows minus their mean and the axes found already, times the roots of their weights."""
 
     def __init__(self, rows, found, precision):
         self.rows, self._found, self._precision = rows, found, precision
 
     def blocks(self):
-        """Yield blocks of the matrix."""
+        """Yield blocks of this matrix."""
         mean, axes = self._found.mean, self._found.axes
         for block, weights in self.rows.blocks():
-            # In float64, whatever they are kept in: an offset may be far larger than what varies.
+            # In float64, whatever the dtype: an offset may be far larger than the variation.
             centred = np.empty(block.shape, self._precision)
             np.subtract(block, mean, dtype=np.float64, out=centred, casting="same_kind")
             if len(axes):
@@ -125,13 +125,13 @@ class _Centred:
             yield centred
 
     def rounding(self):
-        """The sum of squares along an axis that may be rounding."""
+        """Return the sum of squares along an axis that may come from rounding alone."""
         first, offset = self._found.variances[:1].sum(), np.square(self._found.mean).max()
         noise = np.finfo(self.rows.dtype).eps ** 2
         return max(EPS * first, noise * offset) * self.rows.total_weight()
 
     def squared_times(self, Q):
-        """The transpose of the matrix times itself times Q."""
+        """Return the transpose of the matrix times the matrix times Q."""
         if not issparse(self.rows.X):
             return sum(block.T @ (block @ Q) for block in self.blocks())
         mean, axes = self._found.mean, self._found.axes
@@ -165,19 +165,19 @@ def _from_gram(centred, n_axes):
 
 
 def _leading(symmetric, n_axes):
-    """The largest eigenvalues of a matrix, falling, and their eigenvectors as rows."""
+    """Return the largest eigenvalues of a matrix, descending, and their eigenvectors as rows."""
     n = len(symmetric)
-    with one_thread():  # of SciPy, after NumPy's product
+    with one_thread():  # in SciPy, since threads of NumPy's product would slow it down
         values, vectors = linalg.eigh(symmetric, subset_by_index=[n - n_axes, n - 1])
     return values[::-1], vectors.T[::-1]
 
 
 def _from_krylov(centred, n_axes, *, seed):
-    """Block Lanczos, which keeps the best axes when its basis is full and goes on from them (Wu &
-    Simon, "Thick-restart Lanczos method for large symmetric eigenvalue problems", 2000).
+    """Find axes by block Lanczos, which restarts from the best axes when its basis is full.
 
-    SciPy's `eigsh` was tried: of equal variances, as one-hot columns have them, it misses some, and
-    the error of 100 axes was 1.004 times PCA's.
+    The method is from Wu & Simon, "Thick-restart Lanczos method for large symmetric eigenvalue
+    problems" (2000). SciPy's `eigsh` was tried too. It misses some of several equal variances,
+    which one-hot columns have, and the error of 100 axes was 1.004 times PCA's.
     """
     n_features = centred.rows.n_features
     rng = np.random.default_rng([seed, 3])
@@ -185,7 +185,7 @@ def _from_krylov(centred, n_axes, *, seed):
     squares, exhausted = np.zeros(n_axes), False
     block = rng.standard_normal((n_features, KRYLOV_WIDTH))
     for _ in range(MAX_PRODUCTS):
-        # All of a block is needed: what is cut off would be missing in every later one.
+        # The whole block is needed: a column that is cut off would be missing in all later blocks.
         block, lost = _orthonormal(block[:, : n_features - basis.shape[1]], basis, rng)
         exhausted |= lost
         image = centred.squared_times(block)
@@ -200,7 +200,7 @@ def _from_krylov(centred, n_axes, *, seed):
         basis, images = basis @ turned.T, images @ turned.T
         residuals = np.linalg.norm(images - basis * squares, axis=0)
         done = _converged(squares[:n_axes], residuals[:n_axes], centred.rounding())
-        # Equal variances are found only as many at a time as a block is wide.
+        # No more equal variances than the width of a block are found at a time.
         if exhausted and squares[:n_axes].sum() > (1 + 1e-8) * before:
             done = False
         if done or size == n_features:
@@ -209,10 +209,10 @@ def _from_krylov(centred, n_axes, *, seed):
 
 
 def _converged(squares, residuals, rounding):
-    """Whether eigenvalues and their vectors are accurate; the smallest may have to be found again.
+    """Return whether eigenvalues and vectors are accurate enough; the smallest may be found again.
 
-    The square of a residual divided by its eigenvalue is what may be missing there, and what is
-    left of it where others are looked for. Less than the rounding of products is out of reach.
+    An axis may miss the square of its residual divided by its eigenvalue, and leaves this much
+    behind when further axes are searched. Nothing below the rounding of products can be reached.
     """
     relevant = squares > max(ACCURATE[np.dtype(np.float64)] * squares[0], rounding)
     least = squares[relevant].min(initial=np.inf)
@@ -223,10 +223,12 @@ def _converged(squares, residuals, rounding):
 
 
 def _orthonormal(block, basis, rng):
-    """An orthonormal block that is orthogonal to the basis; random where nothing else is left, and
-    whether that was so."""
+    """Return an orthonormal block that is orthogonal to the basis, and whether parts are random.
+
+    A column that lies in the span of the basis is replaced by a random one.
+    """
     filled = False
-    for _ in range(2):  # once would leave what rounding has left
+    for _ in range(2):  # a single pass would leave rounding errors
         size = np.linalg.norm(block)
         block, triangle = np.linalg.qr(block - basis @ (basis.T @ block))
         lost = np.abs(np.diag(triangle)) <= 1e-10 * size

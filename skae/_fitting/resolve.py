@@ -1,4 +1,4 @@
-"""From the parameters of an estimator and its data to a network and how it is trained."""
+"""Turn the parameters of an estimator and its data into a network and how to train it."""
 
 import warnings
 from typing import Any
@@ -15,9 +15,10 @@ from skae._parameters import check_parameters
 
 
 def resolve(estimator: Any, rows: Rows, fitted: dict | None) -> Candidate:
-    """The network and how to train it; `fitted` describes the network to go on from, or is None.
+    """Return the network and how to train it.
 
-    The spec's output activation may still be "auto": that takes training to find out.
+    `fitted` describes the network to continue from, or is None. The output activation may still be
+    "auto", since it takes training to choose it.
     """
     hidden, image_shape = check_parameters(estimator, rows.n_features)
     code, output = (
@@ -28,7 +29,7 @@ def resolve(estimator: Any, rows: Rows, fitted: dict | None) -> Candidate:
         linear = (pca and not estimator.sparsity) or estimator.kl_weight
         code = "linear" if linear else "relu"
     if (estimator.sparsity or image_shape) and code in SLOPE_ABOVE_ZERO:
-        pca = False  # nothing raises such a code until it is as good as linear
+        pca = False  # nothing would raise such a code to where it is linear
     wanted = {
         "n_features": rows.n_features,
         "n_components": int(estimator.n_components),
@@ -50,7 +51,7 @@ def resolve(estimator: Any, rows: Rows, fitted: dict | None) -> Candidate:
         wanted = _unchanged(wanted, fitted, chosen=output == "auto")
     elif estimator.network is None:
         _warn_of_rank(wanted["n_components"], min(len(rows), rows.n_features))
-    names = set(Settings._fields) - {"penalties", "seed"}  # which are found later
+    names = set(Settings._fields) - {"penalties", "seed"}  # these two are found later
     given = {name: getattr(estimator, name) for name in names}
     given["loss"] = _loss_of(estimator, output)
     if isinstance(estimator.optimizer, str):
@@ -61,27 +62,30 @@ def resolve(estimator: Any, rows: Rows, fitted: dict | None) -> Candidate:
 
 
 def _output(estimator, rows):
-    """What of the output can be told before training."""
+    """Return what can be known of the output before training."""
     if estimator.network is not None:
-        return {"output_activation": "linear"}  # whatever it is, it is inside the decoder
+        return {"output_activation": "linear"}  # any other is inside the decoder
     output = describe(estimator.loss).output or "auto"
     unit = POSITIVE * (float(rows.mean().mean()) or 1.0) if output == "squareplus" else None
     return {"output_activation": output, "output_unit": unit}
 
 
 def _loss_of(estimator, output):
-    """The loss as the network needs it: behind a sigmoid of the network's it must add none."""
+    """Return the loss to train with, which adds no sigmoid if the network ends in one."""
     loss: Any = losses.canonical(estimator.loss)
     own = output != "linear" and estimator.network is None
     return losses.of_probabilities(loss) if own and losses.from_logits(loss) else loss
 
 
 def _unchanged(wanted, fitted, *, chosen):
-    """The fitted network, if the parameters still describe it; `chosen` if its output was."""
+    """Return the description of the fitted network, if the parameters still describe it.
+
+    `chosen` says whether its output activation was chosen by the fit.
+    """
     if chosen:
         wanted |= {name: fitted[name] for name in ("output_activation", "output_unit")}
     fitted = NetworkSpec(**fitted).to_dict()
-    # Rows of another precision are welcome, and so are other weights of the penalties.
+    # Rows may have another precision, and penalties other weights.
     same = {"dtype": wanted["dtype"], "sparsity": wanted["sparsity"]}
     if fitted["kl_weight"] and wanted["kl_weight"]:
         same["kl_weight"] = wanted["kl_weight"]
@@ -91,8 +95,8 @@ def _unchanged(wanted, fitted, *, chosen):
         names = ", ".join(dict.fromkeys(others.get(name, name) for name in different))
         raise ValueError(
             "warm_start=True continues the training of the fitted network, whose shape can't "
-            f"change. Got different values than before of: {names}. Set warm_start=False to "
-            "start anew, or clone the estimator."
+            f"change. Got values that differ from the previous fit for: {names}. Set "
+            "warm_start=False to start anew, or clone the estimator."
         )
     return wanted
 
@@ -101,8 +105,8 @@ def _warn_of_rank(n_components, most):
     if n_components > most:
         warnings.warn(
             f"n_components={n_components} is more than min(n_samples, n_features)={most}, "
-            "which is all that a linear code could use. The units beyond that are kept; give "
-            f"n_components={most} or less to be without them.",
+            "which is all that a linear code can use. The components beyond that are kept. Set "
+            f"n_components={most} or less to avoid them.",
             UserWarning,
             stacklevel=2,
         )

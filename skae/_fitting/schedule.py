@@ -1,4 +1,10 @@
-"""How long and how fast to train: what epochs, batch_size and learning_rate come to."""
+"""How long and how fast to train: resolve epochs, batch_size and learning_rate.
+
+Without hidden layers, PCA with a fitted decoder is near the optimum already. From there, half the
+steps at a higher rate end at lower errors. From random weights, or with a sparse code, such steps
+end at errors a third higher. With a linear output, PCA may be the optimum itself, and such steps
+lead away from it.
+"""
 
 import functools
 import json
@@ -10,14 +16,17 @@ import numpy as np
 
 from skae._fitting.candidates import Candidate, Settings
 
-# No table of few rows needed more; and where all rows are one batch, a thousand steps of Adam are
-# chaos: they blow rounding up until a weight of 2 and two copies end in different networks.
+# No small table needed more. With all rows in one batch, a thousand steps of Adam are chaotic: they
+# amplify rounding until a weight of 2 and two copies of a row end in different networks.
 MAX_AUTO_EPOCHS = 500
 
 
 class Budget(NamedTuple):
-    """What "auto" and "one_cycle" stand for. Epochs are counted in optimizer steps: it is steps
-    that train a network, and 50 epochs of a small table are 50 steps."""
+    """What "auto" and "one_cycle" stand for.
+
+    The length of training is given in optimizer steps rather than epochs, since steps train a
+    network, and 50 epochs of a small table are only 50 steps.
+    """
 
     steps: int
     batch_size: int
@@ -25,36 +34,34 @@ class Budget(NamedTuple):
     warm_up: float  # fraction of the steps
     beta_2: float  # of Adam, which has to forget squared gradients faster than by default (0.999)
     checks: int  # validations in a run
-    patience: int  # of them without an improvement, after which to stop
+    patience: int  # validations without an improvement after which to stop
 
 
-# Without hidden layers PCA with a fitted decoder is near the optimum already: half the steps at a
-# higher rate end at lower errors. From random weights, or towards a sparse code, they end a third
-# higher; and where the output is linear PCA may be the optimum itself, from which such steps lead
-# away.
+# For training that starts near the optimum, as described above.
 NEAR = Budget(550, batch_size=128, peak=3e-2, warm_up=0.02, beta_2=0.95, checks=5, patience=3)
-# Of few rows that many steps overfit: ten epochs of smaller batches end at lower errors, and
-# sooner. On 1,000 digits of MNIST at 32 components, 0.68 times PCA's.
+# So many steps overfit a small table. Ten epochs of smaller batches reach a lower error, sooner:
+# 0.68 times PCA's on 1,000 digits of MNIST with 32 components.
 NEAR_EPOCHS = 10
 NEAR_STEPS = 100  # at least
-NEAR_BATCH_SIZE = 64  # and multiples of it, so that tables of about one size share a program
+NEAR_BATCH_SIZE = 64  # or a multiple of it, so that tables of similar size share a program
 SHALLOW = Budget(1000, batch_size=96, peak=2e-2, warm_up=0.1, beta_2=0.99, checks=25, patience=8)
 DEEP = SHALLOW._replace(steps=1400, peak=3e-3)
 
 
 class Schedule(NamedTuple):
-    """The learning rate of every step, and how the steps are cut into batches, epochs, checks."""
+    """The learning rate of each step, and the division into batches, epochs and checks."""
 
     n_steps: int
-    rates: Callable  # from numbers of steps to their rates: there may be too many for an array
+    rates: Callable  # from step numbers to rates, since an array of all rates may be too large
     batch_size: int
     check_every: int  # epochs
 
 
 def starts_near(candidate: Candidate) -> bool:
-    """Whether training starts near the optimum: from PCA, with a decoder fitted to its codes.
+    """Return whether training starts near the optimum.
 
-    With hidden layers it ended at errors up to 2 % higher from such a decoder.
+    It does so from PCA with a decoder fitted to its codes. With hidden layers, training from such a
+    decoder ended at errors up to 2 % higher.
     """
     spec = candidate.spec
     shallow = spec.dense and not spec.hidden_layer_sizes
@@ -74,12 +81,12 @@ def budget(candidate: Candidate, n_rows: int) -> Budget:
 
 
 def schedule(candidate: Candidate, budget: Budget, n_rows: int) -> Schedule:
-    """Resolve what is "auto"; the candidate's own number of steps overrides the budget."""
+    """Resolve what is "auto". The candidate's own number of steps overrides the budget."""
     settings, n_steps = candidate.settings, candidate.n_steps
     batch_size = budget.batch_size if settings.batch_size == "auto" else int(settings.batch_size)
     steps_per_epoch = -(-n_rows // batch_size)
     if settings.epochs == "auto" or n_steps is not None:
-        # The last epoch may be cut short: two where one and a half do take a third longer.
+        # The last epoch may be cut short: where one and a half are enough, two take a third longer.
         least, most = steps_per_epoch, MAX_AUTO_EPOCHS * steps_per_epoch
         n_steps = min(n_steps or max(least, budget.steps), most)
         check_every = math.ceil(n_steps / steps_per_epoch / budget.checks)
@@ -94,7 +101,7 @@ def schedule(candidate: Candidate, budget: Budget, n_rows: int) -> Schedule:
 
 
 def patience(settings: Settings, budget: Budget) -> float:
-    """Checks without an improvement after which to stop."""
+    """Return the number of checks without an improvement after which to stop."""
     if settings.early_stopping and settings.learning_rate != "one_cycle":
         return settings.n_iter_no_change
     if settings.early_stopping and settings.epochs == "auto":
@@ -103,7 +110,7 @@ def patience(settings: Settings, budget: Budget) -> float:
 
 
 def optimizer_config(settings: Settings, budget: Budget) -> str:
-    """The optimizer as JSON."""
+    """Return the optimizer as JSON."""
     optimizer = settings.optimizer
     if optimizer == "adam" and settings.learning_rate == "one_cycle":
         optimizer = {"class_name": "Adam", "config": {"beta_2": budget.beta_2}}
@@ -121,7 +128,10 @@ def _constant(rate, step):
 
 
 def _one_cycle(n_steps, peak, warm_up, step):
-    """Linear warm-up, then half a cosine to zero (Smith & Topin, "Super-Convergence", 2018)."""
+    """Return rates that rise linearly and then fall to zero as half a cosine.
+
+    See Smith & Topin, "Super-Convergence" (2018).
+    """
     n_warm = max(1, int(warm_up * n_steps))
     progress = np.clip((step - n_warm) / max(1, n_steps - n_warm), 0, 1)
     return peak * np.minimum((step + 1) / n_warm, 0.5 * (1 + np.cos(np.pi * progress)))

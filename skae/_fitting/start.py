@@ -1,4 +1,4 @@
-"""Where a candidate starts on some rows: its weights, and the units of rows that they are for."""
+"""The start of a candidate on some rows: its weights, and the units that they are for."""
 
 import numpy as np
 
@@ -10,16 +10,17 @@ from skae._fitting.principal import PrincipalAxes, principal_axes
 from skae._fitting.schedule import starts_near
 from skae._fitting.units import Units, in_units, units_for
 
-# Rows of which statistics are taken, where those of all would be no better.
+# Statistics are taken from this many rows where those of all rows would be no better.
 START_ROWS = 10_000
 
 
 def start(
     candidate: Candidate, rows: Rows, *, all_rows: bool = False
 ) -> tuple[list[np.ndarray], Units]:
-    """Weights to train from, and the units of rows and codes that they are for.
+    """Return the weights to start training from, and the units of rows and codes they are for.
 
-    To train from, PCA of ten thousand rows is as good as that of all; to end with, it is not.
+    To start training, PCA of ten thousand rows is as good as PCA of all rows. A result to keep
+    needs PCA of them all (`all_rows`).
     """
     spec, settings, loss = candidate.spec, candidate.settings, candidate.loss
     rng = np.random.default_rng([settings.seed, 2])
@@ -28,7 +29,8 @@ def start(
         if spec.network is not None:
             assert not isinstance(settings.init, str)
             return settings.init, units
-        # Without a bias a rectified code of zeros is decoded to zeros.
+        # Without a bias, a rectified code of zeros would be decoded to zeros, where the loss has no
+        # gradient.
         mean = rows.mean() if loss.directional else None
         return glorot_start(in_units(spec), rng, mean), units
     pca = principal(candidate, rows, all_rows=all_rows)
@@ -42,7 +44,7 @@ def start(
 
 
 def principal(candidate: Candidate, rows: Rows, *, all_rows: bool = False) -> PrincipalAxes:
-    """PCA of the rows, or of ten thousand of them, kept with the rows."""
+    """Return PCA of the rows, or of ten thousand of them, and keep it with the rows."""
     if rows.pca is None or (all_rows and len(rows) > START_ROWS):
         seed = candidate.settings.seed
         sample = rows if all_rows else rows.sample(START_ROWS, seed)

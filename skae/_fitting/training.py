@@ -1,4 +1,4 @@
-"""One training, by Keras: a candidate on the rows of a split."""
+"""One training run with Keras: a candidate on the rows of a split."""
 
 import json
 from concurrent.futures import Executor
@@ -17,15 +17,18 @@ from skae._threads import one_thread
 if TYPE_CHECKING:
     from skae._keras.training import Recipe
 
-# More rows than this say nothing new, and are missed in training.
+# Holding out more rows than this says nothing new, and training would lack them.
 MAX_HELD_OUT = 2_000
 
 
 def compile_ahead(thread: Executor, candidate: Candidate, rows: Split) -> None:
-    """Have a thread compile a network that will be trained, beside the split and PCA, which take
-    half as long. What fails there will fail again where it is needed."""
+    """Let a thread compile a network that will be trained, while the rows are split and PCA runs.
+
+    These take half as long as compiling. If compiling fails here, it fails again where its result
+    is needed.
+    """
     if candidate.spec.network is not None:
-        return  # the user's code may build on what one thread alone may use: a global seed
+        return  # a custom network may rely on state of one thread alone, such as a global seed
     settings, n_rows = candidate.settings, len(rows.training)
     held_out = settings.early_stopping and rows.validation is None
     validated = settings.early_stopping and (rows.validation is not None or n_rows > 1)
@@ -46,8 +49,11 @@ def fraction_held_out(candidate: Candidate, n_rows: int) -> float:
 
 
 def weights_as_made(candidate: Candidate) -> list[np.ndarray]:
-    """The weights of the network that the user's callable returns. Once for all runs of a fit: if
-    it returns the same models each time, the next run would start where the first has ended."""
+    """Return the weights of the network that the user's callable returns.
+
+    They are read once for all runs of a fit. A callable may return the same models each time, and
+    the next run would then start where the previous one ended.
+    """
     load_framework()
     from skae._keras.networks import weights_as_made
 
@@ -55,7 +61,7 @@ def weights_as_made(candidate: Candidate) -> list[np.ndarray]:
 
 
 def recipe(candidate: Candidate, n_rows: int, *, watched: bool = True) -> "Recipe":
-    """How to train; `watched` if there is something to look at but the loss."""
+    """Return how to train; `watched` says whether more than the training loss is looked at."""
     from skae._keras.training import Recipe
 
     settings = candidate.settings
@@ -77,7 +83,7 @@ def recipe(candidate: Candidate, n_rows: int, *, watched: bool = True) -> "Recip
 
 @one_thread()
 def train(candidate: Candidate, split: Split, previous: list[np.ndarray] | None = None) -> Run:
-    """Train on a split, from where the candidate starts or from previous weights."""
+    """Train on a split, from the start of the candidate or from previous weights."""
     load_framework()
     from skae._keras.training import compiled, train
 

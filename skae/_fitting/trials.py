@@ -1,4 +1,10 @@
-"""Trials: candidates trained on a part of the rows and compared on the others."""
+"""Trials: candidates trained on a part of the rows and compared on the others.
+
+Training is kept only if it reduces the validation loss of PCA by more than noise: by 1 % and by
+four standard errors of the reduction. That many standard errors are required because the weights
+that are compared are the best of many checks. On 13 small tables with six splits each, requiring 2,
+3 and 4 of them let 5, 3 and 1 of 78 fits end more than 2 % worse than PCA.
+"""
 
 import functools
 
@@ -13,25 +19,23 @@ from skae._threads import one_thread
 
 # Training steps after which the two candidates for output_activation="auto" are compared.
 PILOT_STEPS = 300
-# With so many rows held out, further turns are spared where the gain over PCA is clear already.
+# Once this many rows were held out, no further turn is taken if the gain over PCA is clear.
 ENOUGH_TO_TELL = 100
-# Training has to reduce the validation loss of PCA by this fraction to be kept, and by this many
-# standard errors of the reduction: less is noise. They are many since the weights compared are the
-# best of many checks. On 13 small tables with six splits each, 2, 3 and 4 of them ended more
-# than 2 % worse than PCA in 5, 3 and 1 of 78 fits.
+# Training is kept if it reduces PCA's validation loss by this fraction, and by this many standard
+# errors of the reduction.
 WORTHWHILE = 0.01
 STANDARD_ERRORS = 4.0
 
 
 class Trial:
-    """A candidate, trained on the rows of a split, or left as it starts on them."""
+    """A candidate trained on the rows of a split, or left as it starts on them."""
 
     def __init__(
         self, candidate: Candidate, split: Split, previous: list[np.ndarray] | None = None
     ) -> None:
         self.candidate = candidate
         self.split = split
-        # What is trained for a number of steps is judged by its end.
+        # A candidate with a given number of steps is judged by its last weights.
         watched = split if candidate.n_steps is None else Split(split.training, None)
         if candidate.n_steps == 0:
             weights, units = start(candidate, split.training)
@@ -41,17 +45,17 @@ class Trial:
 
     @property
     def judges(self) -> Rows:
-        """The rows held out, or where there are none those trained on."""
+        """The held-out rows, or the training rows if none are held out."""
         return self.split.validation or self.split.training
 
     @functools.cached_property
     def losses(self) -> np.ndarray:
-        """Losses of these rows."""
+        """The loss of each of these rows."""
         return all_losses(self.candidate, self.run.weights, self.judges)
 
     @property
     def loss(self) -> float:
-        """Their weighted mean."""
+        """The weighted mean of these losses."""
         return float(np.average(self.losses, weights=self.judges.weights))
 
 
@@ -59,7 +63,8 @@ class Trial:
 def choose_output(given: Candidate, rows: Rows, split: Split) -> tuple[Candidate, Candidate | None]:
     """Resolve output_activation="auto".
 
-    Return the network to train, and the one that is PCA as it is not trained, if there is one.
+    Return the network to train, and the network that is PCA before training, or None if there is
+    no such network.
     """
     validated = given.settings.early_stopping and split.validation is not None
     either = candidates(given, rows, validated=validated)
@@ -71,10 +76,10 @@ def choose_output(given: Candidate, rows: Rows, split: Split) -> tuple[Candidate
 
 
 def _pilot(candidate, n_rows):
-    """The same for a short training."""
+    """Return the same candidate, to be trained for only a few steps."""
     if candidate.pca_is_optimum:
         return candidate._replace(n_steps=0)
-    # Both pilots together take no more steps than the training that they are for.
+    # Together, the two pilots take no more steps than the training that follows.
     n_steps = min(PILOT_STEPS, recipe(candidate, n_rows).n_steps // 2)
     return candidate._replace(n_steps=max(1, n_steps))
 
@@ -83,7 +88,10 @@ def _pilot(candidate, n_rows):
 def take_turns(
     candidate: Candidate, plain: Candidate | None, splits: list[Split]
 ) -> tuple[list[Trial], float]:
-    """A trial for each split, until the gain over the plain start is clear; that gain, else 0."""
+    """Train on one split after another until the gain over the plain start is clear.
+
+    Return the trials and that gain, which is 0 if it never became clear.
+    """
     trials: list[Trial] = []
     comparisons, gain = [], 0.0
     for split in splits:
@@ -97,9 +105,12 @@ def take_turns(
 
 
 def _compare(plain, trial):
-    """For each row held out: what the trained network gains over the plain start, the loss of
-    that, the loss of the mean of the columns, and the row's weight."""
-    with np.errstate(invalid="ignore"):  # where both overflow
+    """Compare a trained network with the plain start on each held-out row.
+
+    Return the gain of the network over the start, the loss of the start, the loss of the mean of
+    the columns, and the weight of the row.
+    """
+    with np.errstate(invalid="ignore"):  # both may overflow
         gain = plain.losses - trial.losses
     mean, given = trial.split.training.mean(), trial.judges.weights
     constant = constant_losses(trial.candidate, mean, trial.judges)
@@ -108,20 +119,21 @@ def _compare(plain, trial):
 
 
 def _clear_gain(comparisons, *, last):
-    """The mean gain of all turns so far if it is clear, else 0; `last` if no turn is left.
+    """Return the mean gain of all turns so far if it is clear, else 0.
 
-    Differences are taken row by row, so that what makes some rows hard for both does not count.
-    A start that is worse than the mean of the columns is not PCA, and need not be beaten clearly.
+    `last` says that no turn is left. Differences are taken row by row, so that it does not count
+    when a row is hard for both. A start that is worse than the mean of the columns is not PCA, and
+    need not be beaten clearly.
     """
     gain, loss, constant, weight = map(np.concatenate, zip(*comparisons, strict=True))
     if not (gain > -np.inf).all():
-        return 0  # nothing is gained where the trained network overflows, or both do
+        return 0  # the trained network overflows, or both do
     if np.isinf(gain).any():
-        return np.inf  # the start does
+        return np.inf  # only the start overflows
     mean = np.average(gain, weights=weight)
     if np.average(loss, weights=weight) > np.average(constant, weights=weight):
         return max(mean, 0)
-    # A weight of 2 counts as two rows here too; two of them say nothing.
+    # A weight of 2 counts as two rows here too. Two rows alone say nothing.
     freedom = weight.sum() - 1
     if freedom < (2 if last else ENOUGH_TO_TELL):
         return 0
@@ -131,7 +143,7 @@ def _clear_gain(comparisons, *, last):
 
 
 def pooled(curves, splits):
-    """Mean of validation losses over the splits, check by check."""
+    """Return the mean of the validation losses over the splits, check by check."""
     length = min(map(len, curves))
     weights = [split.validation.total_weight() for split in splits]
     return np.average([curve[:length] for curve in curves], axis=0, weights=weights).tolist()

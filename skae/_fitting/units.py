@@ -1,8 +1,13 @@
-"""Equal networks with other numbers: exact changes of the units of rows and codes.
+"""Change the units of rows and codes exactly: other weights, but an equal network.
 
 Adam moves every weight by about the learning rate, whatever the unit of the data. So rows are
-scaled for training, and centred where the loss and the network allow it, and the change is folded
-into the first and last layers afterwards. The user's network takes the user's rows.
+scaled for training, and centered where the loss and the network allow it. Afterwards, the change is
+folded into the first and last layers. A custom network takes the rows as they are.
+
+An output that must be positive has a unit of 0.05 times the mean of X. A reconstruction is never
+below this unit, and bends away from a line where it comes near. Without a lower bound, rare counts
+that were not seen in training can cost any amount: with 0.01, the deviance of counts of unseen rows
+was higher by 2 %.
 """
 
 import dataclasses
@@ -19,19 +24,18 @@ from skae._network.losses import Loss
 from skae._network.spec import NetworkSpec, Penalties
 from skae._threads import one_thread
 
-# The unit of an output that must be positive, in means of X. A reconstruction is nowhere below it,
-# and bends away from a line where it comes near. Without such a least, what is rare and was not
-# seen in training costs any amount: with 0.01 counts of unseen rows had a deviance higher by 2 %.
+# The unit and lower bound of an output that must be positive, in means of X.
 POSITIVE = 0.05
-# How far below the smallest code of the training rows a rectified code may fall before it is
-# clipped, in ranges of that code. A margin of 1 clipped rows not seen in training: on sparse counts
-# the test error was 1.15 times PCA's in the worst case tried, with 2 it was 1.01.
+# A rectified code is clipped this many of its ranges below its smallest value in training. With 1,
+# unseen rows were clipped: at worst 1.15 times PCA's test error on sparse counts, 1.01 with 2.
 MARGIN = 2.0
 
 
 class Units(NamedTuple):
-    """Rows are trained on as (X - mean) / scale; one scale for all features, as a scale for each
-    would weigh their errors anew."""
+    """The units of training, in which rows are (X - mean) / scale.
+
+    All features share one scale, since a scale for each would change the weights of their errors.
+    """
 
     mean: np.ndarray
     scale: float
@@ -47,21 +51,21 @@ class Units(NamedTuple):
         )
 
     def penalties(self, spec: NetworkSpec, loss: Loss, penalties: Penalties) -> Penalties:
-        """Weights with which the code's losses are in the unit that the loss has here."""
+        """Return the weights that give the code's losses the unit that the loss has here."""
         unit = self.scale ** (loss.power or 0)
         code = self.scale if _code_has_unit(spec) else 1.0
         return Penalties(penalties.sparsity * code / unit, penalties.divergence / unit)
 
     def loss_offset(self, loss: Loss, rows: Rows) -> float:
-        """What to add to a mean loss in these units, times its unit, for the loss of the rows."""
+        """Return what to add to a mean loss, converted from these units, to get the rows' loss."""
         if self.scale == 1 or loss.shifts or loss.power is None:
             return 0.0
-        # The likelihood of counts: mean - x log(mean) is c (mean / c - x / c log(mean / c)) and
-        # what the unit c adds, -x log(c).
+        # In a unit c, the likelihood of counts, mean - x log(mean), is
+        # c (mean / c - x / c log(mean / c)) - x log(c). The last term is the offset.
         return -float(rows.mean().mean() * np.log(self.scale))
 
     def fold(self, spec: NetworkSpec, weights: list[np.ndarray]) -> list[np.ndarray]:
-        """Weights for rows as they are from weights for rows in these units."""
+        """Return weights for rows as they are, from weights for rows in these units."""
         if self.scale == 1 and not self.mean.any():
             return list(weights)
         arrays = [np.asarray(array, np.float64) for array in weights]
@@ -74,7 +78,7 @@ class Units(NamedTuple):
             if self.mean.any():
                 arrays[bias] = arrays[bias] - self.mean @ arrays[kernel]
         if _code_has_unit(spec):
-            # The code in the unit of the rows too, as PCA's is.
+            # The code takes the unit of the rows too, as PCA's does.
             for i in halves[0].outputs:
                 arrays[i] = arrays[i] * self.scale
             for kernel, _ in halves[1].inputs:
@@ -90,25 +94,25 @@ class Units(NamedTuple):
         return [array.astype(spec.dtype) for array in arrays]
 
     def unfold(self, spec: NetworkSpec, weights: list[np.ndarray]) -> list[np.ndarray]:
-        """Weights for rows in these units from weights for rows as they are."""
+        """Return weights for rows in these units, from weights for rows as they are."""
         return Units(-self.mean / self.scale, 1 / self.scale).fold(spec, weights)
 
 
 def may_scale(spec: NetworkSpec, loss: Loss) -> bool:
-    """Whether there is an equal network for rows in any unit."""
+    """Return whether there is an equal network for rows in any unit."""
     folds = spec.output_activation in (*HOMOGENEOUS, "exponential") or spec.output_unit is not None
     return spec.network is None and loss.power is not None and folds
 
 
 def may_centre(spec: NetworkSpec, loss: Loss) -> bool:
-    """Whether there is an equal network for rows that are moved, too."""
-    # Convolutions fill up with zeros, which are another value then.
+    """Return whether there is an equal network for shifted rows too."""
+    # Convolutions pad with zeros, which would stand for another value in shifted rows.
     linear = spec.dense and spec.output_activation == "linear"
     return linear and loss.shifts and may_scale(spec, loss)
 
 
 def units_for(spec: NetworkSpec, loss: Loss, rows: Rows, pca: PrincipalAxes | None = None) -> Units:
-    """The units to train on rows in; `pca` is where training starts, if it does so there."""
+    """Return the units to train in. `pca` is where training starts, if it starts from PCA."""
     origin = np.zeros(spec.n_features)
     if not may_scale(spec, loss):
         return Units(origin, 1.0)
@@ -123,15 +127,15 @@ def units_for(spec: NetworkSpec, loss: Loss, rows: Rows, pca: PrincipalAxes | No
 
 
 def in_units(spec: NetworkSpec) -> NetworkSpec:
-    """The network that is trained: the unit of a positive output is the same in all units."""
+    """Return the network to train: the unit of a positive output is the same in all units."""
     return spec if spec.output_unit is None else dataclasses.replace(spec, output_unit=POSITIVE)
 
 
 class _Half(NamedTuple):
-    """Where the arrays of a half are, in the order of all."""
+    """The positions of the arrays of a half, among all weight arrays."""
 
-    inputs: list[tuple[int, int]]  # kernels that its input meets, each with a bias it adds to
-    outputs: list[int]  # kernels and biases that its output is a sum of; the second is a bias
+    inputs: list[tuple[int, int]]  # kernels that take its input, each with its bias
+    outputs: list[int]  # kernels and biases that make up its output; the second is a bias
 
 
 def _halves(spec):
@@ -141,7 +145,7 @@ def _halves(spec):
         last = end - 2 - spec.shortcut * (1 if spec.image_shape is None else 2)
         inputs = [(first, first + 1)]
         if spec.shortcut:
-            # That of an image has a bias of its own.
+            # The shortcut of an image has a bias of its own.
             inputs.append((last + 2, last + 1 if spec.image_shape is None else last + 3))
         halves.append(_Half(inputs, [*range(last, end)]))
         first = end
@@ -149,7 +153,7 @@ def _halves(spec):
 
 
 def _code_has_unit(spec):
-    """Whether the code is in the unit of the rows; a variational one is standard normal."""
+    """Return whether the code has the unit of the rows. A variational code is standard normal."""
     return not spec.kl_weight and spec.code_activation in HOMOGENEOUS
 
 
@@ -157,17 +161,18 @@ def _code_has_unit(spec):
 def order_code(
     spec: NetworkSpec, weights: list[np.ndarray], rows: Rows, sample: Rows
 ) -> list[np.ndarray]:
-    """Weights of the same network with its linear code turned and stretched to be read as PCA's.
+    """Return weights of the same network with a linear code that can be read as PCA's.
 
-    Training leaves a linear code in any basis. In this one the components are uncorrelated on the
-    rows, in falling order of the variance they explain, and the distance of two codes is that of
-    their reconstructions, as far as a linear map of the code gives these, fitted to a sample.
-    PCA's code is such already.
+    Training leaves a linear code in an arbitrary basis. Here the code is turned and stretched until
+    its components are uncorrelated on the rows and in descending order of the variance they
+    explain, and the distance between two codes is the distance between their reconstructions. The
+    latter holds as far as a linear map of the code, fitted to a sample, gives the reconstructions.
+    PCA's code has these properties already.
     """
     mean, covariance = _moments_of_code(spec, weights, rows)
     values, vectors = np.linalg.eigh(covariance)
     if values[0] <= 1e-10 * values[-1]:
-        return weights  # more components than the code has dimensions: there is no such basis
+        return weights  # no such basis: the code has fewer dimensions than components
     root = vectors * np.sqrt(values)
     back = _linear_decoder(spec, weights, sample)
     _, explained, axes = np.linalg.svd(root.T @ back, full_matrices=False)
@@ -186,9 +191,10 @@ def order_code(
 
 
 def _moments_of_code(spec, weights, rows):
-    """Weighted mean and covariance of the codes of all rows, in float64.
+    """Return the weighted mean and covariance of the codes of all rows, in float64.
 
-    Sums are of what differs from the first code, since a mean may be far larger than that."""
+    Differences from the first code are summed, since the mean may be far larger than they are.
+    """
     first = np.zeros(0)
     total, squares, weight = np.zeros(spec.n_components), np.zeros((spec.n_components,) * 2), 0.0
     for block, row_weights in rows.blocks():
@@ -203,7 +209,7 @@ def _moments_of_code(spec, weights, rows):
 
 
 def _linear_decoder(spec, weights, rows):
-    """The linear map that gives reconstructions from codes best."""
+    """Return the linear map that gives reconstructions from codes best."""
     codes = np.concatenate([encode(spec, weights, block) for block, _ in rows.blocks()])
     decoded = decode(spec, weights, codes)
     row_weights = np.ones(len(rows)) if rows.weights is None else rows.weights
@@ -216,11 +222,11 @@ def _linear_decoder(spec, weights, rows):
 def rectify(
     spec: NetworkSpec, weights: list[np.ndarray], rows: Rows, activation: str
 ) -> list[np.ndarray]:
-    """Weights of the same network with a rectified code, from those with a linear one.
+    """Return weights of the same network with a rectified code, from weights with a linear code.
 
-    Each code is raised until it is positive on all rows, where a rectifier is linear, with a
-    margin for rows not seen. Training with the raised code instead ties the decoder's kernel to
-    its bias: on MNIST it ended at a test error of 0.0100 where this ends at 0.0093.
+    Each component is raised until it is positive on all rows, where a rectifier is linear, with a
+    margin for unseen rows. Training with the raised code instead would tie the decoder's kernel to
+    its bias: on MNIST this ended at a test error of 0.0100, instead of 0.0093.
     """
     arrays = [np.asarray(array, np.float64) for array in weights]
     codes = [encode(spec, weights, block) for block, _ in rows.blocks()]

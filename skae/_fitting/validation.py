@@ -1,4 +1,4 @@
-"""What training is judged by: losses of rows, and the curve of them that a run leaves."""
+"""Judge training: compute the losses of rows, and follow them in the course of a run."""
 
 import json
 import math
@@ -17,18 +17,20 @@ LESS_DIVERGENT = (
 
 
 class Run(NamedTuple):
-    """One training run."""
+    """What a training run leaves."""
 
     weights: list[np.ndarray]  # the last, or the best on the validation rows
     losses: list[float]
     checks: list[float]  # validation losses: of the start, then of every check
     check_every: int  # epochs
-    kept: int | None  # the check at which the weights were, if they are not the last
+    kept: int | None  # the check that the weights are from, if they are not the last
 
 
 def all_losses(candidate: Candidate, weights: list[np.ndarray], rows: Rows) -> np.ndarray:
-    """What training minimises, for each row, in float64: infinite where numbers overflow. Noise is
-    the same at every call."""
+    """Return what training minimizes, for each row, in float64; infinite where numbers overflow.
+
+    The noise is the same at every call.
+    """
     rng = np.random.default_rng([candidate.settings.seed, 4])
     with np.errstate(over="ignore", invalid="ignore"):
         blocks = [_row_losses(candidate, weights, block, rng) for block, _ in rows.blocks()]
@@ -37,8 +39,10 @@ def all_losses(candidate: Candidate, weights: list[np.ndarray], rows: Rows) -> n
 
 
 def check_overflow(candidate: Candidate, weights: list[np.ndarray], rows: Rows) -> None:
-    """Refuse a network that overflows on the rows it was fitted to. What the last step of training
-    does shows in none of its losses."""
+    """Raise an error if a network overflows on the rows it was fitted to.
+
+    The losses of training do not show what its last step does.
+    """
     spec, settings = candidate.spec, candidate.settings
     hidden = [spec.activation] if spec.hidden_layer_sizes else []
     exponential = "exponential" in (*hidden, spec.code_activation, spec.output_activation)
@@ -51,10 +55,9 @@ def check_overflow(candidate: Candidate, weights: list[np.ndarray], rows: Rows) 
         return
     if exponential:
         raise ValueError(
-            "The reconstruction of X overflows: exponential activations suit numbers of about one. "
+            "The reconstruction of X overflows: exponential activations suit values of about one. "
             f"Got values from {low:.6g} to {high:.6g}. Scale X, by its largest value for example, "
-            "use a smaller learning_rate, or use another activation: "
-            "output_activation='softplus', where loss='poisson' chose 'exponential'."
+            "use a smaller learning_rate, or use another activation, such as 'softplus'."
         )
     raise ValueError(
         "The reconstruction of X overflows: training diverged in its last step. Got "
@@ -69,8 +72,10 @@ def _passes(spec, weights, X):
 
 
 def _may_overflow(weights, largest):
-    """Whether sums as large as they could be come near to what float32 can hold. To look at all
-    rows instead takes a twentieth of the time of a fit."""
+    """Return whether sums could come near the largest number of float32 in the worst case.
+
+    To look at all rows instead takes a twentieth of the time of a fit.
+    """
     sums = [math.prod(array.shape[:-1]) * np.abs(array).max(initial=0) for array in weights]
     return np.log10(1 + np.array([largest, *sums], np.float64)).sum() > 30
 
@@ -79,7 +84,7 @@ def _row_losses(candidate, weights, clean, rng):
     spec, settings = candidate.spec, candidate.settings
     X = clean if settings.noise is None else settings.noise(clean, rng)
     if spec.penalised or spec.network is not None:
-        # Only here: importing this module imports TensorFlow.
+        # Imported only here, since this module imports TensorFlow.
         from skae._keras.losses import row_objectives
 
         loss = json.dumps(settings.loss)
@@ -88,9 +93,9 @@ def _row_losses(candidate, weights, clean, rng):
 
 
 def compare(candidate: Candidate, X: np.ndarray, reconstruction: np.ndarray) -> np.ndarray:
-    """Loss of each row of a block, without penalties."""
+    """Return the loss of each row of a block, without penalties."""
     if candidate.loss.power == 2:
-        # Spelt out, so that what needs no training does not need Keras either.
+        # Computed here, so that a fit without training does not need Keras either.
         return np.square(X - reconstruction).mean(axis=1)
     from skae._keras.losses import row_losses
 
@@ -98,7 +103,7 @@ def compare(candidate: Candidate, X: np.ndarray, reconstruction: np.ndarray) -> 
 
 
 def constant_losses(candidate: Candidate, mean: np.ndarray, rows: Rows) -> np.ndarray:
-    """Loss of each row if all are reconstructed as `mean`."""
+    """Return the loss of each row if all rows are reconstructed as `mean`."""
     blocks = [
         compare(candidate, X, np.broadcast_to(mean.astype(X.dtype), X.shape))
         for X, _ in rows.blocks()
@@ -107,7 +112,7 @@ def constant_losses(candidate: Candidate, mean: np.ndarray, rows: Rows) -> np.nd
 
 
 class Monitor:
-    """Watches a run: records losses, keeps the best weights, says when to stop."""
+    """Watch a run: record its losses, keep the best weights and say when to stop."""
 
     def __init__(self, candidate, split, units, limits):
         self._candidate = candidate
@@ -133,7 +138,7 @@ class Monitor:
         return len(self._checks) - 1 - self._best_check >= self._patience
 
     def look(self, weights):
-        """Validate weights as they are in training."""
+        """Validate weights that are in the units of training."""
         if self._validation is None:
             return
         weights = self._units.fold(self._candidate.spec, weights)
