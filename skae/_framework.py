@@ -6,17 +6,17 @@ from concurrent.futures import ThreadPoolExecutor
 
 NOT_INSTALLED = (
     "skae needs TensorFlow and Keras to train, to make Keras models, and to run convolutional and "
-    "custom networks. Got no module named {!r}. Install both with: "
+    "custom networks. There is no module named {!r}. Install both with: "
     'pip install "tensorflow>=2.19" "keras>=3.15.1". Fitted networks of dense layers load, '
     "transform and decode without them."
 )
 
 
 def load_framework() -> None:
-    """Import the Keras half, at the first call; refuse where it is not there or can't work.
+    """Import the Keras half at the first call, and raise if it is not installed or can't work.
 
-    In a thread of its own, since it is the main thread that Ctrl-C interrupts: a process in which
-    the import of TensorFlow has stopped half-way can't import it any more.
+    The import runs in a thread of its own, since Ctrl-C interrupts the main thread. If the import
+    of TensorFlow stops half-way, the process can't import it any more.
     """
     if "skae._keras.training" not in sys.modules:
         try:

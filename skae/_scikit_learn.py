@@ -1,4 +1,4 @@
-"""The one place that imports what scikit-learn keeps private, though third parties rely on it."""
+"""The one module that imports private names of scikit-learn, on which third parties rely."""
 
 import warnings
 
@@ -30,7 +30,7 @@ __all__ = [
 
 
 def in_container(estimator, array, original):
-    """Wrap an array as `set_output` says. scikit-learn does so for `transform` alone."""
+    """Wrap an array as `set_output` says, which scikit-learn does for `transform` alone."""
     container = _get_output_config("transform", estimator)["dense"]
     if container == "default":
         return array
@@ -63,7 +63,7 @@ def warn_of_version(name, pickled_by, version):
 
 
 def requested_metadata(estimator):
-    """Metadata requested by set_fit_request and the like, where that is not the default."""
+    """Return the metadata requests that `set_fit_request` and `set_score_request` have made."""
     routing, requests = estimator.get_metadata_routing(), {}
     for method in ("fit", "score"):
         given = getattr(routing, method).requests
@@ -74,8 +74,8 @@ def requested_metadata(estimator):
 
 
 def request_metadata(estimator, requests):
-    """Request metadata, as the setters do."""
-    # They want routing enabled, which is the user's choice for the calls that route.
+    """Request metadata as `set_fit_request` and `set_score_request` do."""
+    # These methods need routing to be enabled. For other calls, that is the user's choice.
     with config_context(enable_metadata_routing=True):
         for method, values in requests.items():
             getattr(estimator, f"set_{method}_request")(**values)

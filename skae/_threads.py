@@ -1,4 +1,4 @@
-"""Threads of BLAS, where more than one do harm."""
+"""Limit BLAS to one thread, where more than one would do harm."""
 
 import contextlib
 import functools
@@ -9,23 +9,23 @@ from threadpoolctl import ThreadpoolController
 
 _lock = threading.Lock()
 _inside: set[object] = set()  # uses of `one_thread` that have not ended, in all threads
-_lift: Callable[[], None] | None = None  # what ends the limit, where there is one
+_lift: Callable[[], None] | None = None  # ends the limit, if there is one
 
 
 @functools.cache
 def _controller():
-    return ThreadpoolController()  # which takes milliseconds to look for libraries
+    return ThreadpoolController()  # takes milliseconds to look for libraries
 
 
 @contextlib.contextmanager
 def one_thread() -> Iterator[None]:
-    """Run BLAS in one thread, until the last of those who want it has left.
+    """Run BLAS in one thread until the last of the concurrent uses of this context ends.
 
-    NumPy and SciPy have libraries of their own, whose idle threads spin for a tenth of a second:
-    those of one slow down the next call of the other, and either slows down what TensorFlow trains
-    or compiles. And sums come in an order that does not depend on the machine. Where the caller
-    has set a limit by threadpoolctl, theirs stays. An OpenBLAS whose threads are OpenMP's has a
-    limit for each thread that calls it, and is left alone.
+    NumPy and SciPy have BLAS libraries of their own, whose idle threads spin for a tenth of a
+    second. The threads of one slow down the next call of the other, and both slow down TensorFlow
+    while it trains or compiles. With one thread, the order of sums does not depend on the machine
+    either. A limit that the caller has set with threadpoolctl stays. An OpenBLAS with OpenMP
+    threads has a limit for each thread that calls it, and is left alone.
     """
     global _lift
     use = object()
@@ -43,10 +43,10 @@ def one_thread() -> Iterator[None]:
 
 
 def _limit():
-    """Limit BLAS to one thread; return what lifts the limit again.
+    """Limit BLAS to one thread, and return a function that lifts the limit.
 
-    Either is done by a thread kept for it: since its release 3.8 threadpoolctl lets no other than
-    the first one change what all threads share, and the last to leave may be another.
+    A thread is kept to do both. Since release 3.8, threadpoolctl lets only the first thread that
+    sets a limit change what all threads share, and the last use may end in another thread.
     """
     limited, done = threading.Event(), threading.Event()
 
@@ -68,5 +68,5 @@ def _limit():
         limited.wait()
         return lift
     except BaseException:
-        done.set()  # an interrupt would leave the limit on for good
+        done.set()  # otherwise an interrupt would leave the limit on for good
         raise

@@ -212,7 +212,7 @@ def test_the_last_step_must_not_diverge_unseen(learning_rate):
         ({"loss": {"class_name": "Hinges", "config": {}}}, "object of keras.losses. Got .*Hinges"),
         (
             {"loss": {"class_name": "Dice", "config": {}}},
-            r"value for each. Got .*Dice.* of shape \(\)",
+            r"one value per row. Got .*Dice.* of shape \(\)",
         ),
         ({"loss": {"class_name": "CTC", "config": {}}}, "Got .*CTC.* Keras says: .*Use loss='mse'"),
         (

@@ -1,6 +1,7 @@
-"""The Keras half: networks and their training, from plain values and arrays to arrays.
+"""The Keras half of skae, which builds networks and trains them.
 
-Importing this package imports TensorFlow, so nothing outside it may do so at module level.
+It takes plain values and arrays and returns arrays. Importing this package imports TensorFlow, so
+no module outside it may import it at module level.
 """
 
 import contextlib
@@ -13,15 +14,15 @@ from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from typing import Any
 
-PATIENCE = 10  # seconds to wait for what takes milliseconds
+PATIENCE = 10  # seconds to wait for a computation that takes milliseconds
 
 
 @contextlib.contextmanager
 def _threads_of_a_worker():
     """Give TensorFlow as many threads as joblib allows this process.
 
-    joblib tells its workers through `OMP_NUM_THREADS`, which TensorFlow does not read; it reads
-    variables of its own, once, when it first looks for devices.
+    joblib passes the number to its workers in `OMP_NUM_THREADS`, which TensorFlow does not read.
+    TensorFlow reads variables of its own, once, when it first looks for devices.
     """
     names = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
     before = {name: os.environ.get(name) for name in names}
@@ -40,15 +41,16 @@ def _threads_of_a_worker():
 
 
 def _runs() -> bool:
-    """Whether TensorFlow still computes in this process.
+    """Return whether TensorFlow still computes in this process.
 
-    Where the user started it and then forked, nothing tells so, but its threads are gone, and what
-    they are given to do is never done. Most operations need none of them, a function does.
+    If the user started TensorFlow and then forked, the child has none of its threads, and work
+    given to them is never done. Nothing reports this. Most operations need no thread, but a
+    function does.
     """
     with tf.device("CPU:0"):
         function = tf.function(lambda x: x + 1, autograph=False)
         compute = function.get_concrete_function(tf.TensorSpec(()))
-    # No executor, whose thread Python would wait for at its end.
+    # Not an executor: Python would wait for its thread at exit.
     thread = threading.Thread(target=lambda: compute(tf.constant(0.0)), daemon=True)
     thread.start()
     thread.join(PATIENCE)
@@ -65,18 +67,21 @@ import keras  # noqa: E402  (after TensorFlow, which the block above has to star
 
 if keras.backend.backend() != "tensorflow":
     raise ImportError(
-        "skae trains with the TensorFlow backend of Keras. Got the backend "
+        "skae needs the TensorFlow backend of Keras. Got the backend "
         f"{keras.backend.backend()!r} instead. Set KERAS_BACKEND=tensorflow before the first "
-        "import of keras; transform and inverse_transform of fitted estimators work without it."
+        "import of keras. Fitted networks of dense layers transform and decode with any backend."
     )
 
-# The process in which TensorFlow works; nothing but its own is known to a child forked from it.
+# The id of the process in which TensorFlow works, or None. A child forked from it has another id.
 _pid = os.getpid() if _started_here or _runs() else None
 
 
 def beside(thread: Executor, task: Callable, *arguments: Any) -> Future:
-    """Have a thread do something meanwhile; or at once, where a second busy thread would take a
-    core from others, as in joblib's workers."""
+    """Run a task in a thread, beside the caller.
+
+    Where `OMP_NUM_THREADS` is 1, as in joblib's workers, wait for the task: a second busy thread
+    would take a core from other processes.
+    """
     future = thread.submit(task, *arguments)
     if os.environ.get("OMP_NUM_THREADS") == "1":
         wait([future])
@@ -84,10 +89,10 @@ def beside(thread: Executor, task: Callable, *arguments: Any) -> Future:
 
 
 def apart(function: Callable) -> Callable:
-    """Have a thread of its own run a function, and wait for it.
+    """Make a function run in a thread of its own, and wait for its result.
 
-    Tapes, graphs, devices, strategies and checks of numbers that the caller has TensorFlow use are
-    in force in the caller's thread alone. None of them is meant for what happens in here.
+    TensorFlow applies the tapes, graphs, devices, strategies and numeric checks that the caller
+    has set up to the caller's thread alone. None of them is meant for what skae computes.
     """
 
     @functools.wraps(function)
@@ -112,14 +117,16 @@ def apart(function: Callable) -> Callable:
 
 
 def stop_if_interrupted() -> None:
-    """Raise where the caller of what runs apart does not wait for it any more."""
+    """Raise if the caller no longer waits for the function that runs apart."""
     if _thread.stopped.is_set():
         raise RuntimeError("The caller was interrupted.")
 
 
 def finish(thread: Executor) -> None:
-    """Wait for what a thread does to end, also if that is interrupted: what comes next may use the
-    same variables."""
+    """Shut down a thread and wait for its task to end, even if the wait is interrupted.
+
+    The code that runs next may use the same variables.
+    """
     try:
         thread.shutdown(cancel_futures=True)
     except BaseException:
@@ -132,7 +139,7 @@ _thread = threading.local()
 
 def _enter(policy, stopped):
     _thread.apart, _thread.stopped = True, stopped
-    keras.config.set_dtype_policy(policy)  # which a network of the user's goes by
+    keras.config.set_dtype_policy(policy)  # which custom networks follow
 
 
 def _at_once(function, *arguments):
@@ -141,22 +148,22 @@ def _at_once(function, *arguments):
 
 
 def refuse_graphs() -> None:
-    """Raise where TensorFlow would write operations into a graph instead of doing them."""
+    """Raise if TensorFlow would add operations to a graph instead of executing them."""
     if not tf.executing_eagerly():
         raise RuntimeError(
-            "skae computes with TensorFlow at once, and here TensorFlow makes a graph. Call this "
+            "skae needs eager execution, but TensorFlow is building a graph here. Call this "
             "outside of tf.function and tf.Graph().as_default(), and without "
             "tf.compat.v1.disable_eager_execution()."
         )
 
 
 def refuse_fork() -> None:
-    """Raise in a child that was forked after TensorFlow had started: it would hang there."""
+    """Raise in a child that was forked after TensorFlow had started, where it would hang."""
     if os.getpid() != _pid:
         raise RuntimeError(
             "This process was forked from one in which TensorFlow had started, and TensorFlow "
-            "hangs in such a child. Do this in the parent, or start the child with "
+            "hangs in such a child. Do this in the parent process, or start the child with "
             "multiprocessing's 'spawn' or 'forkserver' method, or with joblib's 'loky' backend. "
-            "transform and inverse_transform work here for networks of dense layers, which need "
-            "no TensorFlow."
+            "Fitted networks of dense layers need no TensorFlow: their transform and "
+            "inverse_transform work here too."
         )

@@ -1,4 +1,4 @@
-"""Values that take long to make, made once for each key."""
+"""A cache of values that take long to make."""
 
 import collections
 import threading
@@ -7,8 +7,11 @@ from typing import Any
 
 
 class Cache:
-    """The latest `size` values. Threads that want the same value wait for it, and making one may
-    ask for others: a network of the user's may fit or transform an estimator of skae."""
+    """The `size` most recently used values.
+
+    Threads that want the same value wait for it. Making a value may ask the cache for others, since
+    a custom network may fit or transform an estimator of skae.
+    """
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -17,7 +20,7 @@ class Cache:
         self._lock = threading.Lock()  # never held while a value is made
 
     def get(self, key: Hashable, make: Callable) -> Any:
-        """The value of a key, from `make()` if there is none."""
+        """Return the value of a key, made by `make()` if the cache has none."""
         with self._lock:
             making = self._making.setdefault(key, threading.RLock())
         with making:

@@ -1,4 +1,4 @@
-"""Rows for a compiled loop: shuffled, cut into shards of a fixed shape, filled beside training."""
+"""Shuffle rows and fill shards of a fixed shape with them, beside the training."""
 
 import itertools
 import math
@@ -15,7 +15,10 @@ SHARD_STEPS = 64
 
 
 def aligned_zeros(shape, dtype):
-    """An array that TensorFlow takes as a tensor as it is: where a multiple of 64 bytes begins."""
+    """Return an array of zeros that TensorFlow takes as a tensor without a copy.
+
+    Such an array begins at a multiple of 64 bytes.
+    """
     n_bytes = math.prod(shape) * np.dtype(dtype).itemsize
     buffer = np.zeros(n_bytes + 64, np.uint8)
     begin = -buffer.ctypes.data % 64
@@ -23,13 +26,13 @@ def aligned_zeros(shape, dtype):
 
 
 class Shard(NamedTuple):
-    """Room for some batches, each filled up with copies of no share."""
+    """Room for some batches, each filled up with copies of its rows that have a share of 0."""
 
     X: np.ndarray  # (n_steps, batch_size, n_features)
-    clean: np.ndarray  # the same before corruption; of no width where there is none
+    clean: np.ndarray  # the same before corruption; of width 0 without corruption
     draws: np.ndarray  # (n_steps, batch_size, n_draws), standard normal
-    # Weights over their sum, not over the number of rows as Keras does by default: a weight of 2 is
-    # then the same as two copies, and padding weighs nothing.
+    # Weights divided by their sum, not by the number of rows as Keras does by default: a weight of
+    # 2 then equals two copies, and padding weighs nothing.
     shares: np.ndarray  # (n_steps, batch_size)
     rates: np.ndarray  # (n_steps,)
 
@@ -37,9 +40,8 @@ class Shard(NamedTuple):
 class Feed:
     """Shuffled rows, cut into shards of a fixed shape and run through a program.
 
-    A thread gathers the rows of a shard while the program runs on the one before: XLA's products
-    of matrices this narrow leave a core idle. Where there is only one core to use, the two take
-    turns.
+    A thread gathers the rows of a shard while the program runs on the shard before, since XLA's
+    products of matrices this narrow leave a core idle. With only one core, the two take turns.
     """
 
     def __init__(self, rows, program, recipe):
@@ -64,7 +66,7 @@ class Feed:
         finish(self._thread)
 
     def train(self):
-        """Run the program; yield at every check the mean loss of each epoch since the last."""
+        """Run the program; at each check, yield the mean loss of every epoch since the last one."""
         losses, totals, done = [], [], 0
         for shard, batch_weights in self._filled():
             stop_if_interrupted()
@@ -74,18 +76,17 @@ class Feed:
             if done % self._steps_per_check and done < self._n_steps:
                 continue
             means, weights = np.concatenate(losses), np.concatenate(totals)
-            begins = range(0, len(means), self._steps_per_epoch)  # the last may be cut short
+            begins = range(0, len(means), self._steps_per_epoch)  # the last epoch may be short
             yield np.add.reduceat(means * weights, begins) / np.add.reduceat(weights, begins)
             losses, totals = [], []
 
     def _parts(self) -> Iterator[np.ndarray]:
-        """The rates of all steps, a shard at a time; a shard ends where a check is due."""
+        """Yield the rates of all steps, one shard at a time; a shard ends where a check is due."""
         size = self._program.n_steps
         for first in range(0, self._n_steps, self._steps_per_check):
             last = min(first + self._steps_per_check, self._n_steps)
             begins = [*range(first, last, size)]
-            # Nothing runs beside the filling of the first shard, so that one is small, unless all
-            # are.
+            # Nothing runs while the first shard is filled, so it is small, unless all shards are.
             if first == 0 and size < SHARD_STEPS:
                 begins = [0, *(n for n in (size // 8, size // 2) if 0 < n < last), *begins[1:]]
             for begin, end in itertools.pairwise([*begins, last]):
@@ -99,11 +100,12 @@ class Feed:
                 yield order[begin : begin + size]
 
     def _filled(self):
-        """Yield shards with the weight of each batch in them, the next one filled meanwhile."""
+        """Yield each shard with the weights of its batches, and fill the next one meanwhile."""
         parts = self._parts()
         shard = self._program.empty_shard()
         drawn = self._corrupt is not None or shard.draws.size > 0
-        if self._steps_per_epoch == 1 and not drawn:  # every batch is all rows, put there once
+        # If every batch holds all rows as they are, they are put there once.
+        if self._steps_per_epoch == 1 and not drawn:
             everything = np.arange(len(self._rows))
             weights = [self._put(shard, i, everything) for i in range(self._program.n_steps)]
             for part in parts:
@@ -127,7 +129,7 @@ class Feed:
         return [self._put(shard, i, next(self._batches)) for i in range(len(rates))]
 
     def _put(self, shard, i, indices):
-        """Put rows into batch `i` of a shard; return their total weight."""
+        """Put rows into batch `i` of a shard and return their total weight."""
         n = len(indices)
         X = shard.X[i, :n]
         self._rows.gather(X, indices)
@@ -141,8 +143,8 @@ class Feed:
         total = weights.sum(dtype=np.float64)
         shard.shares[i, :n] = weights / total
         shard.shares[i, n:] = 0
-        # Filled up with copies: layers of the user's may look at the whole batch, and where a loss
-        # of zeros is nan, it stays nan with no share.
+        # Copies fill up the batch, not zeros: the user's layers may look at the whole batch, and a
+        # loss that is nan for zeros stays nan with a share of 0.
         if n < self._program.batch_size:
             again = np.arange(n, self._program.batch_size) % n
             shard.X[i, n:] = X[again]

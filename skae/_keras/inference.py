@@ -1,4 +1,4 @@
-"""Inference by Keras, for the networks that NumPy can't run: convolutions and custom layers."""
+"""Inference by Keras for the networks that NumPy can't run: convolutional and custom ones."""
 
 import threading
 from collections.abc import Callable
@@ -12,15 +12,15 @@ from skae._keras.cache import Cache
 from skae._keras.networks import Network, assign, build
 from skae._network.spec import NetworkSpec, Penalties
 
-# Every call has this many rows, filled up with zeros: a row gives the same in any company, and
-# nothing is compiled anew for another number of them.
+# Every call has this many rows, filled up with zeros. The result for a row then does not depend on
+# the number of rows beside it, and no other number has to be compiled.
 BATCH = 64
 
 _networks = Cache(8)
 
 
 class _Shared(NamedTuple):
-    """A network that estimators of the same description use in turn."""
+    """A network that estimators with the same description use in turn."""
 
     lock: threading.Lock
     network: Network
@@ -29,7 +29,7 @@ class _Shared(NamedTuple):
 
 @apart
 def run(spec: NetworkSpec, weights: list[np.ndarray], half: str, X: Any) -> np.ndarray:
-    """Rows through the encoder or the decoder."""
+    """Return the outputs of the encoder or the decoder for the rows of X."""
     shared = _shared(spec)
     with shared.lock:  # the weights of one estimator at a time
         assign(shared.network.variables, weights)
@@ -52,7 +52,7 @@ def objective(
     clean: np.ndarray,
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """What training minimises, for each row, with the losses of layers."""
+    """Return what training minimizes for each row, including the losses of layers."""
     shared = _shared(spec)
     with shared.lock:
         network = shared.network

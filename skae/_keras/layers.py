@@ -1,7 +1,7 @@
-"""Layers of our own, for training only.
+"""Layers that skae adds to Keras, used only in training.
 
-What the variants add to a network has a loss of its own, one number per row, so that rows of zero
-weight in a batch that is filled up add nothing.
+The layers of the code have losses of their own, with one number per row, so that the rows of zero
+weight that fill up a batch add nothing.
 """
 
 from typing import Any
@@ -12,13 +12,15 @@ from keras import ops
 
 
 def is_narrow(shape: tuple[int, ...]) -> bool:
-    """Whether this is the shape of a kernel with more inputs than outputs."""
+    """Return whether a kernel of this shape has more inputs than outputs."""
     return len(shape) == 2 and shape[0] > shape[1]
 
 
 class NarrowDense(keras.layers.Dense):
-    """Keras' layer, with a gradient that XLA computes faster where a kernel has more inputs than
-    outputs and is held by columns."""
+    """Keras' dense layer, with a gradient that XLA computes faster for narrow kernels.
+
+    A narrow kernel has more inputs than outputs and is held by columns.
+    """
 
     def call(self, inputs):
         product = _narrow_product if is_narrow(self.kernel.shape) else ops.matmul
@@ -34,12 +36,15 @@ def _narrow_product(X, kernel):
 
 @tf.custom_gradient
 def _with_gradient_by_columns(X, kernel):
-    """X @ kernel. The gradient of the kernel is made transposed: a product of a long matrix whose
-    left factor is read by columns, as by default, takes XLA half as long again."""
+    """Return X @ kernel, and compute the gradient of the kernel as a transposed product.
+
+    The default gradient is a product of long matrices that reads its left factor by columns, which
+    takes XLA half as long again.
+    """
 
     def gradient(upstream):
-        # A mere transpose would become part of the product, so that of all its rows are gathered,
-        # through which XLA does not see.
+        # XLA would fold a mere transpose into the product. It does not see through a gather, so
+        # all rows of the transpose are gathered.
         columns = tf.gather(tf.transpose(upstream), tf.range(upstream.shape[1]))
         return tf.matmul(upstream, kernel, transpose_b=True), tf.transpose(columns @ X)
 
@@ -49,8 +54,8 @@ def _with_gradient_by_columns(X, kernel):
 class PenalisedCode(keras.layers.Layer):
     """A code with a loss of its own.
 
-    Its `weight` is set before each use: as a part of the layer it would be compiled into the
-    training, and each candidate of a search would be compiled anew.
+    Its `weight` is set before each use. As a constant of the layer it would become part of the
+    compiled training, and each candidate of a search would have to be compiled.
     """
 
     weight: Any = 1.0
@@ -61,7 +66,7 @@ class PenalisedCode(keras.layers.Layer):
 
 
 class SparseCode(PenalisedCode):
-    """L1 penalty on the code (Ng, "Sparse autoencoder", 2011)."""
+    """A code with an L1 penalty (Ng, "Sparse autoencoder", 2011)."""
 
     def call(self, code):
         self.penalise(ops.sum(ops.abs(code), axis=1))
@@ -69,9 +74,11 @@ class SparseCode(PenalisedCode):
 
 
 class SampledCode(PenalisedCode):
-    """The code drawn from a normal distribution by a reparametrisation, and the divergence of that
-    from the standard normal distribution (Kingma & Welling, "Auto-encoding variational Bayes",
-    ICLR 2014). The draws are an input, since XLA is slow at them."""
+    """A code drawn from a normal distribution whose divergence from the standard one is penalized.
+
+    The draw uses the reparameterization of Kingma & Welling, "Auto-encoding variational Bayes"
+    (ICLR 2014). The standard normal draws are an input, since XLA is slow at drawing them.
+    """
 
     def call(self, inputs):
         mean, log_variance, draws = inputs

@@ -1,4 +1,4 @@
-"""Losses of rows by Keras, and what Keras makes of names and configurations."""
+"""Compute the losses of rows with Keras, and make Keras objects of names and configurations."""
 
 import functools
 import json
@@ -14,13 +14,13 @@ from skae._network.spec import NetworkSpec
 
 @apart
 def row_losses(loss: str, X: np.ndarray, reconstruction: np.ndarray) -> np.ndarray:
-    """Loss of each row, as Keras computes it."""
+    """Return the loss of each row, as Keras computes it."""
     return np.asarray(loss_of(loss, X.shape[1])(X, reconstruction))
 
 
 @apart
 def row_objectives(loss: str, spec: NetworkSpec, *arguments: Any) -> np.ndarray:
-    """The same with the losses that layers have of their own; see `inference.objective`."""
+    """Return the loss of each row plus the losses of layers; see `inference.objective`."""
     return objective(loss_of(loss, spec.n_features), spec, *arguments)
 
 
@@ -28,38 +28,39 @@ def row_objectives(loss: str, spec: NetworkSpec, *arguments: Any) -> np.ndarray:
 def loss_of(identifier, n_features):
     loss = made_by_keras("loss", "losses", identifier)
     if not isinstance(loss, keras.losses.Loss):
-        return loss  # one of the names that skae knows
+        return loss  # the function behind a name that skae knows
     _check_loss(loss, identifier, n_features)
-    # Not the object itself, which computes in the precision of `floatx`, whatever the rows have.
+    # Not the object itself, which computes in `floatx`, whatever the precision of the rows.
     return loss.call
 
 
 def _check_loss(loss, identifier, n_features):
-    """Refuse a loss that is no number for each row: Keras has some of whole batches, of labels."""
+    """Refuse a loss without one value per row; some of Keras' compare whole batches or labels."""
     rows = np.ones((2, n_features), np.float32)
     shape = None
     try:
         shape = tuple(loss.call(rows, rows).shape)
-        found = f"Of 2 rows it makes an array of shape {shape}."
+        found = f"For 2 rows it returns an array of shape {shape}."
     except Exception as error:  # whatever a loss may raise
         found = f"Keras says: {_first_lines(error)}"
     if shape != (2,):
         raise ValueError(
-            "The 'loss' parameter must be a loss that compares rows of numbers and has a value "
-            f"for each. Got {json.loads(identifier)!r} instead. {found} Use loss='mse', or "
-            "{'class_name': 'Huber', 'config': {}} for example."
+            "The 'loss' parameter of AutoencoderTransformer must be a loss that compares rows of "
+            f"numbers and returns one value per row. Got {json.loads(identifier)!r} instead. "
+            f"{found} Use loss='mse' or loss={{'class_name': 'Huber', 'config': {{}}}}, for "
+            "example."
         )
 
 
 def made_by_keras(kind, module, identifier):
     try:
-        # Loaded here, since Keras takes configurations apart.
+        # The JSON is loaded for each call, since Keras modifies the configurations it is given.
         return getattr(keras, module).get(json.loads(identifier))
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(
-            f"The {kind!r} parameter must be a name or a configuration of which Keras can make an "
-            f"object of keras.{module}. Got {json.loads(identifier)!r} instead. Keras says: "
-            f"{_first_lines(error)}"
+            f"The {kind!r} parameter of AutoencoderTransformer must be a name or a configuration "
+            f"from which Keras can make an object of keras.{module}. Got "
+            f"{json.loads(identifier)!r} instead. Keras says: {_first_lines(error)}"
         ) from error
 
 

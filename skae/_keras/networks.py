@@ -1,4 +1,4 @@
-"""From a description to Keras models."""
+"""Build Keras models from the description of a network."""
 
 import functools
 from typing import NamedTuple
@@ -22,24 +22,24 @@ from skae._keras.layers import PenalisedCode, SampledCode, SparseCode
 from skae._network.spec import NetworkSpec, Penalties
 
 WITH_KERNEL = (Dense, Conv2D, Conv2DTranspose)
-# Named, or Keras' settings would decide, which are the user's.
+# Given explicitly, since the user's settings of Keras would decide otherwise.
 CHANNELS = {"data_format": "channels_last"}
 
 
 class Network(NamedTuple):
-    """Models that share their weights, and those weights in the order of the description."""
+    """Models that share their weights, and these weights in the order of the description."""
 
     encoder: keras.Model
     decoder: keras.Model
     autoencoder: keras.Model
-    training: keras.Model  # the autoencoder with what only training needs
+    training: keras.Model  # the autoencoder with the inputs and layers that only training needs
     variables: list[keras.Variable]
-    penalties: dict[str, PenalisedCode]  # the layers that each of `Penalties` is for
-    n_draws: int  # standard normal numbers that `training` takes for each row beside it
-    jit_compile: bool  # whether XLA is to compile the training, as Keras calls it
+    penalties: dict[str, PenalisedCode]  # by the names of the fields of `Penalties`
+    n_draws: int  # standard normal numbers that `training` takes beside each row
+    jit_compile: bool  # whether XLA compiles the training, as in `Model.compile`
 
     def weigh(self, penalties: Penalties) -> None:
-        """Set the weights of the code's losses for what is computed next."""
+        """Set the weights of the penalties for the next computations."""
         for name, layer in self.penalties.items():
             layer.weight = getattr(penalties, name)
 
@@ -49,8 +49,11 @@ def build(
     weights: list[np.ndarray] | None = None,
     dense: type[Dense] = Dense,
 ) -> Network:
-    """Build the models, with the given weight arrays or with zeros; `dense` is the class of layers
-    that make up a network of dense layers alone."""
+    """Build the models, with the given weight arrays or with zeros.
+
+    `dense` is the class of the layers in a network of dense layers alone. Without `weights`, a
+    custom network keeps those it was made with.
+    """
     refuse_graphs()
     if spec.network is not None:
         encoder, decoder = _custom(spec)
@@ -81,7 +84,8 @@ def build(
         code = penalties["sparsity"](code)
     if spec.penalised:
         training = keras.Model([inputs, draws] if n_draws else inputs, decoder(code))
-    # XLA takes ten times as long for gradients of convolutions on the CPU.
+    # XLA compiles dense networks alone: on the CPU, it takes ten times as long for the gradients of
+    # convolutions.
     network = Network(
         encoder, decoder, autoencoder, training, variables, penalties, n_draws, spec.dense
     )
@@ -92,7 +96,7 @@ def build(
 
 @apart
 def weights_as_made(spec: NetworkSpec) -> list[np.ndarray]:
-    """The weights of the network that the user's callable returns."""
+    """Return the weights of the network that the user's callable makes."""
     return [variable.numpy().copy() for variable in build(spec).variables]
 
 
@@ -103,14 +107,14 @@ def assign(variables: list[keras.Variable], arrays: list[np.ndarray]) -> None:
 
 def _layer(layer, spec, name, **options):
     # Every start value comes from NumPy: an unseeded initializer of Keras would draw its seed
-    # from Python's global generator. The dtype is named, or the user's policy would decide.
+    # from Python's global generator. Without a dtype, the user's policy would decide.
     if issubclass(layer, WITH_KERNEL):
         options["kernel_initializer"] = "zeros"
     return layer(dtype=spec.dtype, name=name, **options)
 
 
 def _dense_half(dense, name, spec):
-    """One half of the autoencoder, its variables, and what goes into its last layer."""
+    """Return one half of the autoencoder, its variables, and the input of its last layer."""
     widths = spec.encoder_widths if name == "encoder" else spec.decoder_widths
     inputs = hidden = keras.Input((widths[0],), dtype=spec.dtype, name=f"{name}_input")
     layers = []
@@ -123,8 +127,11 @@ def _dense_half(dense, name, spec):
 
 
 def _convolutional_half(name, spec):
-    """The same for images: each convolution halves height and width, rounding up; its mirror
-    doubles them, and what is too much of the image then is cut off."""
+    """Return the same as `_dense_half` does, for images.
+
+    Each convolution of the encoder halves height and width, rounding up. Its mirror in the decoder
+    doubles them, and the surplus of the image is cut off.
+    """
     height, width, channels = spec.image_shape
     filters = spec.hidden_layer_sizes
     options = {"kernel_size": 3, "padding": "same", **CHANNELS}
@@ -161,9 +168,9 @@ def _convolutional_half(name, spec):
 
 
 def _finish(name, spec, inputs, features, outputs, layers):
-    """Add the shortcut and the activation to a half."""
+    """Add the shortcut and the last activation to a half and make it a model."""
     if spec.shortcut:
-        # Convolutions have a bias for each channel, so theirs is the shortcut's.
+        # Convolutions have one bias per channel, so the shortcut of images has one per output.
         bias = spec.image_shape is not None
         units = outputs.shape[1]
         layers.append(_layer(Dense, spec, f"{name}_shortcut", units=units, use_bias=bias))
@@ -178,7 +185,7 @@ def _finish(name, spec, inputs, features, outputs, layers):
 
 
 def _custom(spec):
-    """The user's encoder and decoder, if they fit the data and each other."""
+    """Return the user's encoder and decoder, if they fit the data and each other."""
     halves = spec.network(spec)
     if not (isinstance(halves, tuple | list) and len(halves) == 2):
         raise ValueError(
@@ -197,11 +204,11 @@ def _custom(spec):
 
 
 def _check_half(name, half, shape, dtype):
-    """Have Keras call a half on rows, which builds it where it is not yet, and look at the end."""
+    """Call a half on rows, which builds it if needed, and check the shape of its outputs."""
     try:
         outputs = half(keras.Input((shape[0],), dtype=dtype))
         found = getattr(outputs, "shape", type(outputs).__name__)
-        got = f"Got {type(half).__name__}, which makes {found} of them."
+        got = f"Got {type(half).__name__}, which maps them to {found}."
     except Exception as error:  # whatever the user's layers may raise
         found = None
         said = " ".join(str(error).split("\n\n")[0].split())

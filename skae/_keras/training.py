@@ -1,10 +1,15 @@
-"""The training loop: one, compiled once per shape of problem.
+"""The one training loop, compiled once per shape of problem.
 
-`Model.fit` costs most of a second and several megabytes, never given back, each time it is called
-on a new model, and it draws its shuffle from TensorFlow's global generator. Here a network, its
-optimizer and the compiled loop are made once per description and used again by every fit: weights
-and optimizer state are assigned, never rebuilt. The whole loop over the batches of a shard is one
-XLA program, since compiling the steps alone leaves a launch per step to pay for.
+`Model.fit` costs most of a second and several megabytes that are never given back, each time it is
+called on a new model, and it draws its shuffle from TensorFlow's global generator. Here a network,
+its optimizer and the compiled loop are made once per description, and every fit uses them again:
+weights and optimizer state are assigned, never rebuilt. The whole loop over the batches of a shard
+is one XLA program, since a program for single steps would have to be launched for each of them.
+
+XLA compiles at the first call, and the first step in a process takes 30 ms besides. So a new
+program makes one step at once, while other work runs beside it. The step uses empty rows, and
+`reset` undoes it before training. A custom network makes no such step, since its layers may be in
+use elsewhere.
 """
 
 import functools
@@ -26,10 +31,10 @@ from skae._keras.networks import assign, build
 from skae._keras.variables import elementwise, trained_variables, with_room
 from skae._network.spec import NetworkSpec, Penalties
 
-# Up to so many numbers to train on (rows times features times epochs), compiling takes longer than
-# training, and sharing a program less than compiling another.
+# Up to this many numbers to train on (rows times features times epochs), compiling takes longer
+# than training, and sharing a larger program takes less time than compiling another one.
 QUICK = 100_000_000
-# A program that is dropped is not given back by TensorFlow (about 5 MB), so the bound is generous.
+# TensorFlow does not free a program that is dropped (about 5 MB), so the bound is generous.
 _programs = Cache(32)
 
 
@@ -39,17 +44,17 @@ class Recipe(NamedTuple):
     loss: str  # JSON of Keras' name or config
     optimizer: str  # likewise
     n_steps: int
-    rates: Callable  # from numbers of steps to their learning rates
+    rates: Callable  # maps the numbers of steps to their learning rates
     batch_size: int
     check_every: int  # epochs between two calls of the monitor
-    corrupt: Callable | None  # (batch, rng) -> batch, what rows have to be restored from
+    corrupt: Callable | None  # (batch, rng) -> corrupted batch, or None for no noise
     penalties: Penalties
     seed: int
-    n_epochs: int | None  # after which training is cut short
+    n_epochs: int | None  # training ends after these, if not None
 
 
 def compiled(spec: NetworkSpec, recipe: Recipe, n_rows: int) -> "_Program":
-    """The program for such rows, compiled now if no earlier fit has."""
+    """Return the program for such rows, compiled now if no earlier fit has compiled it."""
     size = _padded(recipe.batch_size, n_rows)
     spec = spec.without_weights()
     optimizer, _ = _shared_optimizer(recipe.optimizer)
@@ -63,8 +68,8 @@ def compiled(spec: NetworkSpec, recipe: Recipe, n_rows: int) -> "_Program":
             raise
         raise ValueError(
             f"Keras can't train in float64 with optimizer={recipe.optimizer} and loss="
-            f"{recipe.loss}: part of it is float32 ({error}). Pass X as float32, or use another "
-            "optimizer."
+            f"{recipe.loss}: part of the computation is in float32 ({error}). Pass X as float32, "
+            "or use another optimizer."
         ) from error
 
 
@@ -76,11 +81,11 @@ def train(
     recipe: Recipe,
     monitor: Callable,
 ) -> list[np.ndarray]:
-    """Train from `weights`, a list of arrays, and return the arrays where training ended.
+    """Train from `weights`, a list of arrays, and return the arrays at the end of training.
 
     `rows` has `len()`, `weights` (an array or None), `gather(out, indices)` and `to_units(out)`.
     `monitor(losses, get_weights)` is called every `check_every` epochs with the mean training loss
-    of each of them; training ends when it returns True.
+    of each of these epochs. Training ends when it returns True.
     """
     with program.lock, Feed(rows, program, recipe) as feed:
         program.reset(weights, recipe)
@@ -91,8 +96,11 @@ def train(
 
 
 def _padded(batch_size, n_rows):
-    """Rows that a batch has room for: the number of rows must not be part of what is compiled, or
-    every fold of a search is; and a batch far larger than the data must not be computed."""
+    """Return the number of rows that a batch has room for.
+
+    It does not depend on the exact number of rows, or every fold of a search would be compiled. It
+    is not far larger than the data, or most of each batch would be padding.
+    """
     return min(batch_size, max(256, 1 << (n_rows - 1).bit_length()))
 
 
@@ -109,9 +117,9 @@ def _optimizer(identifier):
 @functools.lru_cache
 @apart
 def _shared_optimizer(identifier):
-    """The optimizer without what each training sets anew, and its weight decay.
+    """Return the optimizer without the settings that each training sets anew, and its weight decay.
 
-    A decay is 1 there, if there is one: what multiplies it is an input of the program.
+    A weight decay becomes 1 in the optimizer, since its value is an input of the program.
     """
     optimizer = _optimizer(identifier)
     given = json.loads(identifier)
@@ -135,11 +143,11 @@ class _Program:
         self._rate = None
         self._strengths = np.zeros(3, spec.dtype)
         self._optimizer = self._make_optimizer(optimizer)
-        # With hidden layers, other products take most of the time, and nothing is gained; and one
-        # variable has to hold all weights.
+        # With hidden layers, other products take most of the time, and nothing is gained. Holding
+        # kernels by columns also needs one variable for all weights.
         narrow = spec.dense and not spec.hidden_layer_sizes and elementwise(self._optimizer)
         self._network = build(spec, dense=NarrowDense if narrow else keras.layers.Dense)
-        # Of what a shard holds for each row: as it goes in, as it is to come out, draws.
+        # What a shard holds for each row: the input, the target if it differs, and the draws.
         self._widths = (spec.n_features, spec.n_features * corrupted, self._network.n_draws)
         batch_bytes = batch_size * sum(self._widths) * np.dtype(spec.dtype).itemsize
         self.n_steps = int(np.clip(SHARD_BYTES // batch_bytes, 1, SHARD_STEPS))
@@ -149,9 +157,7 @@ class _Program:
         self._optimizer_start = [tf.constant(v.numpy()) for v in self._optimizer.variables]
         shard = self.empty_shard()
         self._compiled = self._traced(shard)
-        # XLA compiles at the first call. The first step in a process takes 30 ms too, so it is made
-        # here, where something runs beside it: of empty rows, and undone before training. Not so
-        # with a network of the user's, whose layers may be in use elsewhere.
+        # This call compiles the loop and makes the first step; see the module's docstring.
         self.run(shard, int(spec.dense))
 
     def _traced(self, shard):
@@ -165,7 +171,7 @@ class _Program:
                 tf.TensorSpec((3,), self.dtype),
             ],
         )
-        # To be called directly: looking it up takes as long as 20 steps.
+        # The concrete function is called directly, since looking it up takes as long as 20 steps.
         return function.get_concrete_function()
 
     def empty_shard(self):
@@ -180,7 +186,7 @@ class _Program:
         self._strengths = np.array([*recipe.penalties, decay], self.dtype)
 
     def weights(self):
-        """The arrays where training is, or their averages if the optimizer keeps some."""
+        """Return the current arrays, or their averages if the optimizer keeps some."""
         inner = getattr(self._optimizer, "inner_optimizer", self._optimizer)
         if not inner.use_ema or not int(inner.iterations):
             return self._trained.arrays()
@@ -192,8 +198,8 @@ class _Program:
         return averages
 
     def run(self, shard, n_steps):
-        """Train on the first `n_steps` batches of a shard; return the loss of each."""
-        # Not tf.constant, which copies: a copy of the rows takes a tenth of the time of training.
+        """Train on the first `n_steps` batches of a shard and return the loss of each."""
+        # Not tf.constant, which copies: copying the rows takes a tenth of the time of training.
         tensors = [tf.experimental.dlpack.from_dlpack(array.__dlpack__()) for array in shard]
         scalars = tf.constant(np.int32(n_steps)), tf.constant(self._strengths)
         losses = self._compiled(*tensors, *scalars).numpy()
@@ -208,7 +214,7 @@ class _Program:
         return type(optimizer).from_config(config)
 
     def _run(self, X, clean, draws, shares, rates, n_steps, strengths):
-        # Inputs, as the rate is: a search over them compiles once.
+        # These are inputs, like the rates, so a search over them compiles once.
         *penalties, decay = tf.unstack(strengths)
         self._network.weigh(Penalties(*penalties))
         if self._decays:
@@ -221,8 +227,8 @@ class _Program:
             losses = self._step(inputs, target, tf.gather(shares, i), tf.gather(rates, i))
             return i + 1, tf.tensor_scatter_nd_update(shares, [[i]], [losses])
 
-        # The losses of a batch take the place of its shares: every array less is one kernel less to
-        # compile, and so is every sum.
+        # The losses of a batch replace its shares and are not summed here: another array or a sum
+        # would each be one more kernel to compile.
         return tf.while_loop(lambda i, _: i < n_steps, body, (tf.constant(0), shares))[1]
 
     def _step(self, inputs, target, share, rate):
@@ -231,7 +237,7 @@ class _Program:
         with tf.GradientTape() as tape:
             reconstruction, penalties = self._trained.forward(inputs)
             row_loss = self._loss(target, reconstruction) + sum(penalties)
-            # Layers of a custom network may compute in another precision than the rows have.
+            # The layers of a custom network may compute in another precision than that of the rows.
             row_loss = tf.cast(row_loss, share.dtype)
             loss = row_loss * share
         gradients = tape.gradient(loss, [variable.value for variable in variables])

@@ -1,7 +1,8 @@
-"""What a program trains: the variables of a network, or one that holds them all.
+"""The variables that a program trains: those of a network, or one that holds them all.
 
-An optimizer that treats every number by itself is compiled for each variable; for one that holds
-all of them it is compiled once, which takes a third off the time of compiling a program.
+XLA compiles the update of an optimizer for each variable. An optimizer that updates every number by
+itself can update one variable that holds them all. Its update is then compiled once, which takes a
+third off the time of compiling a program.
 """
 
 import dataclasses
@@ -21,31 +22,35 @@ from skae._network.spec import NetworkSpec
 _NAMES = "Adadelta Adagrad Adam AdamW Adamax Ftrl Lion Nadam RMSprop SGD"
 ELEMENTWISE = {getattr(keras.optimizers, name) for name in _NAMES.split()}
 
-# Numbers of components up to a multiple of this can share a program.
+# Networks can share a program if their n_components round up to the same multiple of this.
 COMPONENTS = 16
-# XLA divides the concatenation of more than twice this between cores (it counts what is read and
-# what is written), and then its code for it is slow; see `_split`.
+# XLA divides a concatenation of more than twice this between cores (it counts both the bytes read
+# and the bytes written), and its code for that is slow; see `_split`.
 CONCATENATED_BYTES = 2**18
 
 
 def trained_variables(
     network: Network, optimizer: keras.Optimizer, by_columns: bool = False
 ) -> "Separate | Joined":
-    """Joined, where that changes nothing but the time to compile; and then narrow kernels are held
-    by columns, if so asked."""
-    # Networks of the user's have layers that may compute and keep anything; without XLA there is
-    # little to compile, and joining costs copies.
+    """Return the variables to train, joined if that changes nothing but the time to compile.
+
+    With `by_columns`, joined variables hold narrow kernels by columns.
+    """
+    # The layers of a custom network may compute and keep anything. Without XLA there is little to
+    # compile, and joining costs copies.
     if network.jit_compile and elementwise(optimizer):
         return Joined(network, by_columns)
     return Separate(network)
 
 
 def with_room(spec: NetworkSpec, optimizer: keras.Optimizer) -> NetworkSpec:
-    """The same network with as many components as the next multiple has, if those in excess stay
-    nothing: all their weights are zero, and a code of zero gives them no gradient either."""
+    """Return the network with `n_components` rounded up, if the components in excess stay zero.
+
+    All their weights start at zero and stay there, since a code of zero gives them no gradient.
+    """
     if not spec.dense or spec.kl_weight or not elementwise(optimizer):
         return spec
-    # Ftrl divides by what it has accumulated, others by that and a number which may be set to zero.
+    # Ftrl divides by what it has accumulated; others add an epsilon first, which may be zero.
     divides = (
         isinstance(optimizer, keras.optimizers.Ftrl) or getattr(optimizer, "epsilon", 1) < 1e-20
     )
@@ -56,12 +61,12 @@ def with_room(spec: NetworkSpec, optimizer: keras.Optimizer) -> NetworkSpec:
 
 
 def elementwise(optimizer: keras.Optimizer) -> bool:
-    """Whether an optimizer treats every number by itself."""
+    """Return whether an optimizer updates every number by itself."""
     return type(optimizer) in ELEMENTWISE and not optimizer.clipnorm
 
 
 class Separate:
-    """The variables of the network."""
+    """The variables of the network as they are."""
 
     def __init__(self, network):
         self._network = network
@@ -74,22 +79,22 @@ class Separate:
         return [variable.numpy() for variable in self._network.variables]
 
     def forward(self, inputs):
-        """What the network makes of a batch, and the losses of its layers."""
+        """Return the outputs of the network for a batch, and the losses of its layers."""
         model = self._network.training
         return model(inputs, training=True), model.losses
 
 
 class Joined:
-    """One variable, from which the network takes its own as slices. Arrays that are smaller than
-    those of the network are filled up with zeros.
+    """One variable, whose slices are the variables of the network.
 
-    XLA multiplies faster by a kernel with more inputs than outputs if it is held by columns.
+    Arrays that are smaller than those of the network are filled up with zeros. With `by_columns`,
+    kernels with more inputs than outputs are held by columns, since XLA multiplies by them faster.
     """
 
     def __init__(self, network, by_columns):
         self._model = network.training
         self._shapes = [tuple(variable.shape) for variable in network.variables]
-        # Slices are in the order of the description, and the model has an order of its own.
+        # The slices are in the order of the description; the model has an order of its own.
         position = {id(variable): i for i, variable in enumerate(network.variables)}
         self._positions = [position[id(variable)] for variable in self._model.trainable_variables]
         self._sizes = [math.prod(shape) for shape in self._shapes]
@@ -135,10 +140,10 @@ class Joined:
 
 
 def _split(joined, sizes):
-    """tf.split, with a gradient that is written part by part into one array.
+    """Split as tf.split does, with a gradient that is written part by part into one array.
 
-    The gradient of tf.split is a concatenation. In one that is divided between cores, XLA reads
-    every part as far as the longest goes, behind a mask: where that leaves the memory of the
+    The gradient of tf.split is a concatenation. When XLA divides it between cores, it reads every
+    part, behind a mask, up to the length of the longest part. If that goes beyond the memory of the
     process, a step takes 2 to 5 times as long.
     """
     ends = list(itertools.accumulate(sizes))
@@ -146,7 +151,7 @@ def _split(joined, sizes):
     @tf.custom_gradient
     def split(joined):
         def gradient(*parts):
-            # Not from zeros: of those XLA would make a concatenation again.
+            # Not zeros to begin with: XLA would turn them into a concatenation again.
             whole = joined
             for part, size, end in zip(parts, sizes, ends, strict=True):
                 whole = tf.raw_ops.TensorStridedSliceUpdate(

@@ -1,4 +1,5 @@
-"""What a network is and what it computes: its description, NumPy inference, ONNX operators.
+"""The description of networks, their inference in NumPy and their ONNX operators.
 
-Imports nothing else of skae, but for `_keras` in the one function that runs what NumPy can't.
+This package imports no other package of skae, except `_keras` in the one function that runs the
+networks that NumPy can't run.
 """

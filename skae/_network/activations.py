@@ -1,6 +1,6 @@
-"""Element-wise activations in NumPy, equal to Keras' of the same names.
+"""Element-wise activations in NumPy, equal to Keras' activations of the same names.
 
-Each takes a float array that it may overwrite and returns the result.
+Each takes a float array, which it may overwrite, and returns the result.
 """
 
 import numpy as np
@@ -33,7 +33,7 @@ def _selu(x):
 
 
 def _gelu(x):
-    # The exact form. Keras' float64 is 5e-9 away from it.
+    # The exact form. Keras' result in float64 differs from it by 5e-9.
     return x * special.ndtr(x)
 
 
@@ -50,7 +50,7 @@ def _mish(x):
 
 
 def _squareplus(x):
-    # Not Keras' (x + root) / 2, which leaves nothing of a large negative x.
+    # Not Keras' (x + root) / 2, which loses all digits for a large negative x.
     root = np.sqrt(np.square(x) + 4)
     return np.where(x > 0, (x + root) / 2, 2 / (root + np.abs(x)))
 
@@ -64,8 +64,8 @@ def _hard_sigmoid(x):
 
 
 def _sigmoid(x):
-    # By NumPy's exponential, which is vectorised: five times faster than scipy.special.expit.
-    with np.errstate(over="ignore"):  # an infinite exponential is a sigmoid of zero
+    # NumPy's exponential is vectorized, so this is five times faster than scipy.special.expit.
+    with np.errstate(over="ignore"):  # an infinite exponential gives a sigmoid of zero
         np.exp(np.negative(x, out=x), out=x)
     x += 1
     return np.reciprocal(x, out=x)
@@ -98,11 +98,14 @@ SPELLINGS = {name.replace("_", ""): name for name in ACTIVATIONS} | {"swish": "s
 
 
 def canonical(name: str) -> str:
-    """The name that the rest of skae knows, of whatever case and with Keras' other names."""
+    """Return the name that the rest of skae uses.
+
+    The given name may be in any case, and may be one of Keras' other names.
+    """
     return SPELLINGS.get(name.lower().replace("_", ""), name)
 
 
-# Activations that only pass on a positive factor of their argument.
+# Activations f with f(a * x) = a * f(x) for every positive a.
 HOMOGENEOUS = {"leaky_relu", "linear", "relu"}
-# Activations that are linear above zero, and how steep.
+# Activations that are linear above zero, and their slopes there.
 SLOPE_ABOVE_ZERO = {"elu": 1.0, "leaky_relu": 1.0, "relu": 1.0, "selu": SELU_SCALE}

@@ -1,5 +1,7 @@
-"""Weights and rows to codes and back: dense networks in NumPy and SciPy, with no framework, and the
-one door to Keras for those that NumPy can't run."""
+"""Encode and decode rows, with NumPy and SciPy alone for networks of dense layers.
+
+`_by_keras` runs the other networks, and is the only function of this package that uses Keras.
+"""
 
 from typing import Any
 
@@ -11,13 +13,13 @@ from skae._framework import load_framework
 from skae._network.activations import ACTIVATIONS
 from skae._network.spec import NetworkSpec
 
-# What a block of rows takes in all layers. Blocks of 4 MB are no faster, and four times as slow
-# where other processes are busy: BLAS waits for all of its threads at each product.
+# The memory of a block of rows in all layers. Blocks of 4 MB are no faster, and four times as slow
+# where other processes are busy, since BLAS waits for all of its threads at each product.
 BLOCK_BYTES = 32 * 2**20
 
 
 def encode(spec: NetworkSpec, weights: list[np.ndarray], X: Any) -> np.ndarray:
-    """Codes of the rows of X, dense or sparse: their means, if they are variational."""
+    """Return the codes of the rows of X, dense or sparse, or the means of variational codes."""
     if not spec.dense:
         return _by_keras(spec, weights, "encoder", X)
     arrays = weights[: spec.n_encoder_arrays]
@@ -25,7 +27,7 @@ def encode(spec: NetworkSpec, weights: list[np.ndarray], X: Any) -> np.ndarray:
 
 
 def decode(spec: NetworkSpec, weights: list[np.ndarray], codes: np.ndarray) -> np.ndarray:
-    """Rows from their codes."""
+    """Return the rows decoded from their codes."""
     if not spec.dense:
         return _by_keras(spec, weights, "decoder", codes)
     arrays = weights[spec.n_encoder_arrays : 2 * spec.n_encoder_arrays]
@@ -37,7 +39,7 @@ def decode(spec: NetworkSpec, weights: list[np.ndarray], codes: np.ndarray) -> n
 
 
 def reconstruct(spec: NetworkSpec, weights: list[np.ndarray], X: Any) -> np.ndarray:
-    """Both passes."""
+    """Return the rows of X encoded and decoded again."""
     return decode(spec, weights, encode(spec, weights, X))
 
 
@@ -49,8 +51,10 @@ def _by_keras(spec, weights, half, X):
 
 
 def _in_blocks(spec, arrays, X, widths, last_activation):
-    """One half of the network, in blocks of rows where more than the outputs would take memory: in
-    hidden layers, or a copy of X in the type of the weights."""
+    """Run one half of the network, in blocks of rows if more than the outputs takes memory.
+
+    Hidden layers take memory, and so does a copy of X in the dtype of the weights.
+    """
     size = max(1, BLOCK_BYTES // (sum(widths) * np.dtype(spec.dtype).itemsize))
     one_product = len(widths) == 2 and (sparse.issparse(X) or X.dtype == spec.dtype)
     if X.shape[0] <= size or one_product:
@@ -62,7 +66,7 @@ def _in_blocks(spec, arrays, X, widths, last_activation):
 
 
 def _hidden(spec, arrays, X):
-    """What goes into the last layer of a half."""
+    """Return the input of the last layer of a half."""
     hidden = X
     for i in range(0, len(arrays) - 2 - spec.shortcut, 2):
         hidden = hidden @ arrays[i]

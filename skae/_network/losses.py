@@ -1,4 +1,4 @@
-"""What has to be known of a loss outside Keras, which computes it."""
+"""The properties of losses that skae needs outside Keras, which computes them."""
 
 from typing import Any, NamedTuple
 
@@ -9,15 +9,15 @@ class Loss(NamedTuple):
     low: float = -float("inf")  # the range of X that it is defined for
     high: float = float("inf")
     output: str | None = None  # the output activation that suits it, if one does
-    # The power of the unit of X that it has; None where it has a scale of its own.
+    # The loss scales with this power of the unit of X; None if it has a scale of its own.
     power: int | None = None
-    # Whether it has no gradient where a reconstruction is zero.
+    # Whether the loss has no gradient where a reconstruction is zero.
     directional: bool = False
     shifts: bool = False  # whether it stays the same when X and its reconstruction move together
 
 
 PROBABILITY = Loss(0.0, 1.0, "sigmoid")
-# By the names that skae uses, with the names of Keras' classes.
+# Losses by the names that skae uses, each with the name of its class in Keras.
 LOSSES = {
     "mse": ("MeanSquaredError", Loss(power=2, shifts=True)),
     "mae": ("MeanAbsoluteError", Loss(power=1, shifts=True)),
@@ -30,10 +30,10 @@ LOSSES = {
     "binary_focal_crossentropy": ("BinaryFocalCrossentropy", PROBABILITY),
     "categorical_crossentropy": ("CategoricalCrossentropy", PROBABILITY),
     "kl_divergence": ("KLDivergence", PROBABILITY),
-    # In another unit it differs by what no reconstruction changes.
+    # A change of unit also adds a term that does not depend on the reconstruction.
     "poisson": ("Poisson", Loss(0.0, output="squareplus", power=1)),
 }
-# Options that change nothing of a row's loss, which is all that skae asks a loss for.
+# Options that do not change the loss of a row, which is all that skae asks of a loss.
 INERT = {"name", "reduction", "dtype"}
 
 
@@ -41,19 +41,21 @@ def _key(name):
     return name.lower().replace("_", "")
 
 
-# Keras has its names in lower case, in upper case, short, in full, and as classes.
+# Keras takes names in lower case, in upper case, short or in full, and the names of its classes.
 SPELLINGS = {_key(name): name for name in LOSSES}
 SPELLINGS |= {_key(class_name): name for name, (class_name, _) in LOSSES.items()}
 SPELLINGS |= {"bce": "binary_crossentropy", "kld": "kl_divergence"}
 
 
 def canonical(loss: str | dict) -> str | dict:
-    """The one spelling of a loss that the rest of skae knows: the name, where there are no options
-    that change it."""
+    """Return the one spelling of a loss that the rest of skae knows.
+
+    It is the name of the loss, unless options change its values.
+    """
     if isinstance(loss, str):
         return SPELLINGS.get(_key(loss), loss)
     options = loss.get("config", {})
-    if isinstance(options, str):  # as Keras writes functions
+    if isinstance(options, str):  # how Keras serializes functions
         return canonical(options)
     name = SPELLINGS.get(_key(loss["class_name"]))
     if name is None:
@@ -62,7 +64,7 @@ def canonical(loss: str | dict) -> str | dict:
 
 
 def describe(loss: str | dict) -> Loss:
-    """Properties of a loss given by name or configuration."""
+    """Return the properties of a loss given by name or configuration."""
     loss = canonical(loss)
     name = canonical(loss["class_name"]) if isinstance(loss, dict) else loss
     return LOSSES[name][1] if name in LOSSES else Loss()
@@ -77,11 +79,11 @@ def needs_positive(loss: Any) -> bool:
 
 
 def from_logits(loss: str | dict) -> bool:
-    """Whether the loss puts a sigmoid, or a softmax, behind the output itself."""
+    """Return whether the loss itself applies a sigmoid or a softmax to the output."""
     loss = canonical(loss)
     return isinstance(loss, dict) and bool(loss.get("config", {}).get("from_logits"))
 
 
 def of_probabilities(loss: dict) -> dict:
-    """The configuration of the same loss without a sigmoid of its own."""
+    """Return the configuration of the same loss without a sigmoid of its own."""
     return {**loss, "config": {**loss["config"], "from_logits": False}}

@@ -1,11 +1,11 @@
-"""Networks as operators of ONNX: what `_inference` computes, written down instead.
+"""Networks as ONNX operators, which compute what `skae._network.inference` does.
 
 Every function takes `op(name, *inputs, **attributes)`, which adds an operator to a graph and
 returns the name of its output. Its inputs are such names, or arrays and numbers. `op.dtype` is the
-type of the rows.
+dtype of the rows.
 
-Activations are put together from the few operators that onnxruntime has for float64 too, rather
-than named: ONNX has a name for nearly all of them, and onnxruntime has these for float32 alone.
+Activations are composed of the few operators that onnxruntime supports in float64 too. ONNX has an
+operator for nearly every activation, but onnxruntime supports those in float32 alone.
 """
 
 import numpy as np
@@ -14,22 +14,22 @@ from skae._network.activations import SELU_ALPHA, SELU_SCALE
 
 IMAGE_FIRST = (0, 3, 1, 2)  # from Keras' (rows, height, width, channels) to ONNX' channels first
 IMAGE_LAST = (0, 2, 3, 1)
-# From Keras' (height, width, inputs, outputs), and from its transposed (height, width, outputs,
-# inputs): in ONNX, too, each has the other's order.
+# Keras' kernels are (height, width, inputs, outputs), and those of transposed convolutions (height,
+# width, outputs, inputs). ONNX swaps these two as well, so one permutation suits both.
 KERNEL = (3, 2, 0, 1)
-# ONNX' numbers of types: `TensorProto.FLOAT` and `TensorProto.DOUBLE`.
+# The numbers of types in ONNX: `TensorProto.FLOAT` and `TensorProto.DOUBLE`.
 FLOAT32, FLOAT64 = 1, 11
 
 
 def encode(op, spec, weights, X):
-    """Add what maps rows to codes: to their means, if they are variational."""
+    """Add the operators that map rows to codes, or to the means of variational codes."""
     arrays = weights[: len(spec.half_shapes()[0])]
     layers = _dense if spec.image_shape is None else _image_to_code
     return _half(op, spec, arrays, X, layers, spec.code_activation)
 
 
 def decode(op, spec, weights, codes):
-    """Add what maps codes to rows."""
+    """Add the operators that map codes to rows."""
     n_encoder, n_decoder = map(len, spec.half_shapes())
     arrays = weights[n_encoder : n_encoder + n_decoder]
     layers = _dense if spec.image_shape is None else _code_to_image
@@ -49,11 +49,11 @@ def _half(op, spec, arrays, X, layers, last_activation):
 
 
 def _product(op, *matrices):
-    """Add X @ kernel, plus bias if that is given, summed in float64.
+    """Add X @ kernel, plus a bias if one is given, summed in float64.
 
-    In float32 a code of a magnitude of 40 is off by 1e-5 already, on either side, and a classifier
-    multiplies that: its probabilities differed by more than 1e-5. Kernels stay float32 in the
-    file; onnxruntime converts them once, when it loads it.
+    In float32 a code of magnitude 40 is already off by 1e-5, in NumPy and in onnxruntime alike, and
+    a classifier multiplies that error: its probabilities differed by more than 1e-5. Kernels stay
+    float32 in the file. onnxruntime converts them once, when it loads the file.
     """
     if op.dtype == np.float64:
         return op("Gemm", *matrices)
@@ -70,10 +70,10 @@ def _dense(op, spec, kernels, biases, X):
 
 def _image_to_code(op, spec, kernels, biases, X):
     height, width, channels = spec.image_shape
-    # 0 is ONNX' word for a size that stays, here the number of rows.
+    # In ONNX, 0 means that a size stays as it is, here the number of rows.
     image = op("Transpose", op("Reshape", X, [0, height, width, channels]), perm=IMAGE_FIRST)
     for kernel, bias in zip(kernels[:-1], biases[:-1], strict=True):
-        # As TensorFlow pads: an even size at its end only.
+        # TensorFlow pads an even size only at its end.
         pads = [height % 2, width % 2, 1, 1]
         image = op("Conv", image, kernel.transpose(KERNEL), bias, pads=pads, strides=[2, 2])
         image = ACTIVATIONS[spec.activation](op, image)
@@ -111,19 +111,19 @@ def _hard_sigmoid(op, x):
 
 
 def _squareplus(op, x):
-    # As in `_activations`: the smaller of two roots is 1 over the larger.
+    # As in `skae._network.activations`, the smaller of two roots is 1 over the larger.
     size = op("Abs", x)
     larger = op("Div", op("Add", size, op("Sqrt", op("Add", op("Mul", x, x), 4.0))), 2.0)
     return op("Where", op("Greater", x, 0.0), larger, op("Div", 1.0, larger))
 
 
 def _silu(op, x):
-    # Not a product with Sigmoid: onnxruntime 1.20 fuses that to what it lacks for float64.
+    # Not a product with Sigmoid: onnxruntime 1.20 fuses that into an operator it lacks in float64.
     return op("Div", x, op("Add", op("Exp", op("Neg", x)), 1.0))
 
 
 def _softplus(op, x):
-    # The exponential of a negative number alone: that of a large one overflows.
+    # The exponential is of a negative number only, since that of a large one overflows.
     small = op("Log", op("Add", op("Exp", op("Neg", op("Abs", x))), 1.0))
     return op("Add", op("Relu", x), small)
 

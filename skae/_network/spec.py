@@ -1,4 +1,4 @@
-"""What a network is, as a frozen value: the one thing both halves of skae know."""
+"""The description of a network as a frozen value, which both halves of skae know."""
 
 import dataclasses
 import itertools
@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 
 class Penalties(NamedTuple):
-    """What the losses of the code are multiplied by."""
+    """The weights of the penalties on the code."""
 
-    sparsity: float = 0.0  # the sum of absolute values of the code
-    divergence: float = 0.0  # from the standard normal distribution
+    sparsity: float = 0.0  # weight of the sum of absolute values of the code
+    divergence: float = 0.0  # weight of the divergence from the standard normal distribution
 
 
 @dataclass(frozen=True)
@@ -19,8 +19,8 @@ class NetworkSpec:
     """An autoencoder, described by plain values so that it hashes, compares and pickles.
 
     With `shortcut`, each half is a linear map plus a correction by its hidden layers, as in a
-    residual block (He et al., "Deep Residual Learning for Image Recognition", CVPR 2016). That
-    is what lets a deep network start as PCA exactly.
+    residual block (He et al., "Deep Residual Learning for Image Recognition", CVPR 2016). This
+    lets a deep network start exactly as PCA.
     """
 
     n_features: int
@@ -35,8 +35,8 @@ class NetworkSpec:
     kl_weight: float = 0.0
     image_shape: tuple[int, int, int] | None = None
     network: Callable | None = None
-    # Where it is set, rows are output_unit * (1 + output_activation(...)): never below it, with an
-    # activation that is never negative.
+    # If it is set, rows are output_unit * (1 + output_activation(...)). They are never below
+    # output_unit if the activation is never negative.
     output_unit: float | None = None
 
     @property
@@ -46,11 +46,14 @@ class NetworkSpec:
 
     @property
     def penalised(self) -> bool:
-        """Whether the code has a loss of its own."""
+        """Whether there is a penalty on the code."""
         return bool(self.sparsity or self.kl_weight)
 
     def without_weights(self) -> "NetworkSpec":
-        """The same with a weight of 1 for each penalty: networks are alike whatever these are."""
+        """Return the same network with a weight of 1 for each penalty that it has.
+
+        The weights of the penalties do not change how a network is built.
+        """
         sparsity, kl_weight = float(self.sparsity > 0), float(self.kl_weight > 0)
         return dataclasses.replace(self, sparsity=sparsity, kl_weight=kl_weight)
 
@@ -64,12 +67,15 @@ class NetworkSpec:
 
     @property
     def n_encoder_arrays(self) -> int:
-        """How many of a dense network's weight arrays are the encoder's; they come first."""
+        """The number of weight arrays of a dense network's encoder, which come first."""
         return 2 * (len(self.hidden_layer_sizes) + 1) + self.shortcut
 
     def half_shapes(self) -> list[list[tuple[int, ...]]]:
-        """Shapes of the weight arrays of encoder and decoder: each layer's kernel and bias, then
-        the shortcut's kernel, and its bias if it is an image's."""
+        """Return the shapes of the weight arrays of the encoder and of the decoder.
+
+        Each layer has a kernel and a bias. The shortcut comes last, with a kernel, and with a bias
+        if the network is for images.
+        """
         halves = []
         for half, widths in enumerate((self.encoder_widths, self.decoder_widths)):
             kernels = list(itertools.pairwise(widths))
@@ -87,7 +93,7 @@ class NetworkSpec:
         return halves
 
     def _image_kernels(self):
-        """Kernels of 3 x 3 convolutions and of the dense layers between them and the code."""
+        """Return the kernel shapes of the 3 x 3 convolutions and the dense layers at the code."""
         assert self.image_shape is not None
         height, width, channels = self.image_shape
         filters, rounded = self.hidden_layer_sizes, 2 ** len(self.hidden_layer_sizes)
@@ -102,8 +108,10 @@ class NetworkSpec:
         )
 
     def shapes(self) -> list[tuple[int, ...]]:
-        """Shapes of all weight arrays, the encoder's first; behind both halves stand kernel and
-        bias of a variational code's log-variance."""
+        """Return the shapes of all weight arrays, those of the encoder first.
+
+        A variational code's log-variance has a kernel and a bias, which come after both halves.
+        """
         encoder, decoder = self.half_shapes()
         head = []
         if self.kl_weight:
@@ -112,7 +120,10 @@ class NetworkSpec:
         return [*encoder, *decoder, *head]
 
     def to_dict(self) -> dict:
-        """Plain dicts and tuples, which an estimator can keep: our own class inside it would be
-        one more type that skops has to be told to trust."""
+        """Return plain dicts and tuples, which an estimator can keep.
+
+        An object of this class in an estimator would be one more type that skops has to be told to
+        trust.
+        """
         # Not dataclasses.asdict, which copies: a copy of the user's `network` is another network.
         return {field.name: getattr(self, field.name) for field in fields(self)}
