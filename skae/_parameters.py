@@ -1,4 +1,4 @@
-"""What each parameter of the estimator may be: a table for one at a time, code for pairs."""
+"""The allowed values of the estimator's parameters: a table for each, code for pairs."""
 
 import json
 import math
@@ -31,7 +31,7 @@ OPTIMIZERS = {
 
 
 class Names(StrOptions):
-    """Some names, each in any of its spellings, or what else is of a type."""
+    """Some names, each in any of its spellings, or any value of the given types."""
 
     def __init__(self, names: Any, canonical: Callable[[str], Any], hint: str, *types: type):
         super().__init__(set(names))
@@ -50,15 +50,15 @@ class Names(StrOptions):
 
 ACTIVATION = "the name of an activation and not a function or a layer"
 CONFIGURATION = (
-    "or a dict such as {{'class_name': {!r}, 'config': {{}}}}, as keras.{}.serialize makes"
+    "or a dict such as {{'class_name': {!r}, 'config': {{}}}}, as keras.{}.serialize returns"
 )
 NAME_OF_LOSS = Names(
-    LOSSES, losses.canonical, CONFIGURATION.format("Huber", "losses") + " of a loss", dict
+    LOSSES, losses.canonical, CONFIGURATION.format("Huber", "losses") + " for a loss", dict
 )
 NAME_OF_OPTIMIZER = Names(
     OPTIMIZERS,
     str.lower,
-    CONFIGURATION.format("AdamW", "optimizers") + " of an optimizer",
+    CONFIGURATION.format("AdamW", "optimizers") + " for an optimizer",
     dict,
 )
 
@@ -68,7 +68,7 @@ CONSTRAINTS = {
     "activation": [Names(ACTIVATIONS, activations.canonical, ACTIVATION)],
     "code_activation": [Names({"auto", *ACTIVATIONS}, activations.canonical, ACTIVATION)],
     "output_activation": [Names({"auto", *ACTIVATIONS}, activations.canonical, ACTIVATION)],
-    "noise": "no_validation",  # but by _check_noise, whose message says what pairs there are
+    "noise": "no_validation",  # see _check_noise, whose message lists the pairs
     "sparsity": [Interval(Real, 0, None, closed="left")],
     "kl_weight": [Interval(Real, 0, None, closed="left")],
     "image_shape": [None, "array-like"],
@@ -101,21 +101,21 @@ def generates(estimator: Any) -> bool:
 
 
 def widths(hidden_layer_sizes: Any) -> tuple[int, ...]:
-    """Hidden layer sizes as a tuple of positive integers."""
+    """Return the hidden layer sizes as a tuple of positive integers."""
     if isinstance(hidden_layer_sizes, Integral):
         return (int(hidden_layer_sizes),)
     sizes = tuple(hidden_layer_sizes)
     if not all(isinstance(size, Integral) and int(size) > 0 for size in sizes):
         raise ValueError(
             "The 'hidden_layer_sizes' parameter of AutoencoderTransformer must hold ints in the "
-            f"range [1, inf). Got {hidden_layer_sizes!r} instead. The encoder's widths are enough: "
-            "the decoder mirrors them."
+            f"range [1, inf). Got {hidden_layer_sizes!r} instead. Give only the widths of the "
+            "encoder: the decoder mirrors them."
         )
     return tuple(int(size) for size in sizes)
 
 
 def _check_config(name, value):
-    """Refuse a configuration that is none of Keras' kind before Keras meets it."""
+    """Raise an error for a dict that is not a configuration of Keras, before Keras sees it."""
     if not isinstance(value, dict):
         return
     try:
@@ -128,7 +128,7 @@ def _check_config(name, value):
     options = value.get("config", {})
     function = name == "loss" and value.get("class_name") == "function" and isinstance(options, str)
     if function and losses.canonical(value) in LOSSES:
-        return  # as keras.losses.serialize writes the functions of those names
+        return  # as keras.losses.serialize writes these functions
     if not (isinstance(value.get("class_name"), str) and isinstance(options, dict)):
         example = {"optimizer": "AdamW", "loss": "Huber"}[name]
         raise ValueError(
@@ -141,14 +141,14 @@ def _check_config(name, value):
         raise ValueError(
             "The learning rate in the 'optimizer' parameter of AutoencoderTransformer must be a "
             f"number: the peak of the one-cycle rate, in the range (0, inf). Got {rate!r} instead. "
-            "Keras' schedules can't be used. Set learning_rate='one_cycle', or a constant float."
+            "Keras' schedules can't be used. Set learning_rate='one_cycle' or a constant float."
         )
 
 
 def check_parameters(parameters: Any, n_features: int) -> tuple:
-    """Refuse parameters that the table of constraints can't; return hidden widths, image shape.
+    """Check what the table of constraints can't; return the hidden widths and the image shape.
 
-    `parameters` has them as attributes, as an estimator does.
+    `parameters` has the parameters as attributes, as an estimator does.
     """
     for name in ("loss", "optimizer"):
         _check_config(name, getattr(parameters, name))
@@ -159,7 +159,7 @@ def check_parameters(parameters: Any, n_features: int) -> tuple:
 
 
 def _check_noise(noise):
-    """Refuse what is no noise."""
+    """Raise an error if `noise` is not a valid value."""
     if noise is None or callable(noise):
         return
     pair = noise if isinstance(noise, tuple | list) else ("masking", noise)
@@ -176,14 +176,14 @@ def _check_noise(noise):
 
 
 def _image_shape(parameters, n_features):
-    """Height, width and channels, checked against the data, or None."""
+    """Return height, width and channels, checked against the data, or None."""
     if parameters.image_shape is None:
         return None
     shape = tuple(parameters.image_shape)
     if not (len(shape) in (2, 3) and all(isinstance(n, Integral) and int(n) > 0 for n in shape)):
         raise ValueError(
             "The 'image_shape' parameter of AutoencoderTransformer must be (height, width) or "
-            f"(height, width, channels), ints in the range [1, inf). Got {shape!r} instead."
+            f"(height, width, channels) with ints in the range [1, inf). Got {shape!r} instead."
         )
     if math.prod(shape) != n_features:
         raise ValueError(
@@ -192,40 +192,40 @@ def _image_shape(parameters, n_features):
         )
     if not widths(parameters.hidden_layer_sizes):
         raise ValueError(
-            "image_shape needs hidden_layer_sizes, the filters of its convolutions. Got "
-            f"hidden_layer_sizes={parameters.hidden_layer_sizes!r} instead. Give "
-            "hidden_layer_sizes=(16, 32) for example."
+            "image_shape needs hidden_layer_sizes, the numbers of filters of its convolutions. Got "
+            f"hidden_layer_sizes={parameters.hidden_layer_sizes!r} instead. Give, for "
+            "example, hidden_layer_sizes=(16, 32)."
         )
     height, width, *channels = (int(n) for n in shape)
     return (height, width, *(channels or [1]))
 
 
 def _check_variants(parameters):
-    """Refuse what does not go together."""
+    """Raise an error for parameters that can't be combined."""
     try:
         hash(parameters.network)
     except TypeError as error:
         raise ValueError(
-            "The callable given as 'network' must be hashable, to find what was compiled for it. "
-            f"Got {type(parameters.network).__name__} ({error}) instead. Give a function, or "
-            "if it is a dataclass, make it frozen."
+            "The callable given as 'network' must be hashable, so that what was compiled for it "
+            f"can be found again. Got {type(parameters.network).__name__} ({error}) instead. Give "
+            "a function, or if it is a dataclass, make it frozen."
         ) from error
     if parameters.network is not None and parameters.kl_weight:
         raise ValueError(
-            "kl_weight needs a network that skae builds, to give it a variance beside the mean. "
-            "Got kl_weight and network together. Set kl_weight=0, and let a layer of the encoder "
-            "add the divergence with add_loss."
+            "kl_weight needs a network that skae builds, because its encoder must output a "
+            "variance besides the mean. Got kl_weight and network together. Set kl_weight=0, and "
+            "let a layer of the encoder add the divergence with add_loss."
         )
     if parameters.network is not None and parameters.image_shape is not None:
         raise ValueError(
-            "Got image_shape and network together, but network says what the layers are. Set "
+            "Got image_shape and network together, but network defines the layers itself. Set "
             "image_shape=None, and let the encoder begin with keras.layers.Reshape."
         )
     output = activations.canonical(parameters.output_activation)
     logits = losses.from_logits(parameters.loss) and parameters.network is None
     if logits and output not in ("auto", "sigmoid", "linear"):
         raise ValueError(
-            "With from_logits=True a loss takes the output through a sigmoid. Got loss="
+            "A loss with from_logits=True applies a sigmoid to the output itself. Got loss="
             f"{parameters.loss!r} and output_activation={parameters.output_activation!r}. Set "
             "output_activation='auto' to reconstruct probabilities, or 'linear' for logits."
         )

@@ -293,11 +293,11 @@ def config(**entries):
 REFUSED = {
     "noise": (
         other(noise=lambda batch, rng: batch),
-        r"set_params\(noise=None\) before, and set it",
+        r"set_params\(noise=None\) before saving, and set it",
     ),
     "network": (other(network=print), r"callable .*'network'.*models that to_keras\(\) returns"),
     "RandomState": (other(random_state=np.random.RandomState(0)), "Give an int"),
-    "attribute": (other(colour="red"), "no place for .* not skae's. Got colour"),
+    "attribute": (other(colour="red"), "attributes that skae does not set. Got colour"),
     "subclass": (derived, "this is a Derived"),
     "fraction": (other(tol=fractions.Fraction(1, 9)), r"Got Fraction\(1, 9\) in the 'tol' param"),
     "large": (other(epochs=10**30), "integer of more than 64 bits"),
@@ -305,12 +305,12 @@ REFUSED = {
     "invalid": (other(n_components=0), r"must be an int in the range \[1, inf\). Got 0"),
     "wrong together": (other(kl_weight=1.0, code_activation="relu"), "it has to be linear"),
     "NaN": (other(weights_=[np.full((20, 2), np.nan)]), "tensors are not those of its network"),
-    "another class": (other(optimizer=config(class_name="Mine")), "names a class of Keras' own"),
-    "module": (other(optimizer=config(module="os")), "names a class of Keras' own"),
-    "registered": (other(optimizer=config(registered_name="a>Adam")), "a class of Keras' own"),
+    "another class": (other(optimizer=config(class_name="Mine")), "one of Keras' own classes"),
+    "module": (other(optimizer=config(module="os")), "names one of Keras' own classes"),
+    "registered": (other(optimizer=config(registered_name="a>Adam")), "of Keras' own classes"),
     "nested": (
         other(optimizer=config(config={"learning_rate": config()})),
-        "and plain numbers",
+        "options are plain numbers",
     ),
     "function": (
         other(loss={"class_name": "function", "config": "system", "module": "os"}),
@@ -318,7 +318,7 @@ REFUSED = {
     ),
     "zero in a name": (
         other(feature_names_in_=np.array(["a\0"] + ["b"] * 19, object)),
-        "a feature name with a zero character",
+        "a feature name with a null character",
     ),
 }
 
@@ -411,7 +411,7 @@ def test_a_link_stays_one_and_what_is_no_file_is_left_alone(fitted, tmp_path):
     with pytest.raises(IsADirectoryError):
         fitted.save(tmp_path / "folder")
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(ValueError, match=r"save writes regular files, and .*pipe' is none"):
+    with pytest.raises(ValueError, match=r"only write regular files, and .*pipe' is not one"):
         fitted.save(tmp_path / "pipe")
     with pytest.raises(FileNotFoundError, match=r"nowhere'$"):  # and no temporary file in it
         fitted.save(tmp_path / "nowhere" / "file")
@@ -423,7 +423,7 @@ def test_refusals_name_the_way_out(fitted, tmp_path, monkeypatch):
     path = tmp_path / "file"
     fitted.save(path)
     path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(skae.ModelFileError, match="an intact copy, or save the estimator again"):
+    with pytest.raises(skae.ModelFileError, match="an intact copy of the file, or save the"):
         skae.load(path)
     fitted.save(path)
     monkeypatch.setattr("skae._files.format.FORMAT", 0)
@@ -436,7 +436,7 @@ def test_another_version_warns(fitted, tmp_path, monkeypatch):
         patch.setattr("skae._files.state.__version__", "0.0.1")
         fitted.save(tmp_path / "file")
     with pytest.warns(
-        InconsistentVersionWarning, match=r"a file .* from version 0\.0\.1 when"
+        InconsistentVersionWarning, match=r"a skae file from version 0\.0\.1 when"
     ) as caught:
         skae.load(tmp_path / "file")
     assert len(caught) == 1

@@ -58,33 +58,39 @@ FUNCTION = {"class_name": "function", "config": "system", "module": "os"}
 ENDLESS = {"class_name": "Muon", "config": {"ns_steps": 2**40}}
 NESTED = {"class_name": "Adam", "config": {"learning_rate": MODULE}}
 REFUSED = {
-    "damaged": (DENSE[:-1] + b"?", "it is damaged: its content does not have the digest"),
+    "damaged": (DENSE[:-1] + b"?", "it is damaged: its content does not match its digest"),
     "cut": (DENSE[:-1], "its header declares 1857 bytes, but it has 1856"),
     "longer": (DENSE + b"\0", "its header declares 1857 bytes, but it has 1858"),
-    "empty": (b"", "it is no safetensors file"),
-    "pickle": (b"\x80\x04cos\nsystem\n(S'true'\ntR.", "it is no safetensors file"),
-    "of others": (HOSTILE["put_together"]("{}", "", b""), "a safetensors file, but not of skae"),
+    "empty": (b"", "it is not a safetensors file"),
+    "pickle": (b"\x80\x04cos\nsystem\n(S'true'\ntR.", "it is not a safetensors file"),
+    "of others": (
+        HOSTILE["put_together"]("{}", "", b""),
+        "safetensors file, but skae did not write it",
+    ),
     "later": (metadata(format=3, needs="0.7.0"), r"it has format 3, .* Install skae 0\.7\.0 or l"),
-    "later, rude": (metadata(format=3, needs="\33[2J"), "have no number of a format"),
-    "no digest": (without_digest(), "have no digest in its place"),
-    "no format": (metadata(format=True), "have no number of a format"),
-    "more keys": (metadata(more=1), "its metadata have other keys"),
-    "key twice": (text('"output":null', '"output":null,"output":null'), "a key twice"),
-    "NaN": (text('"tol":0.0001', '"tol":NaN'), "NaN, which is no JSON"),
+    "later, rude": (metadata(format=3, needs="\33[2J"), "have a valid format number"),
+    "no digest": (without_digest(), "not have a digest where skae writes it"),
+    "no format": (metadata(format=True), "have a valid format number"),
+    "more keys": (metadata(more=1), "the keys of its metadata are not"),
+    "key twice": (text('"output":null', '"output":null,"output":null'), "a repeated key"),
+    "NaN": (text('"tol":0.0001', '"tol":NaN'), "NaN, which is not valid JSON"),
     "infinite": (text('"tol":0.0001', '"tol":1e999'), "not JSON compliant"),
     "another form": (text('"tol":0.0001', '"tol":0.00010'), "not canonical JSON"),
     "long integer": (text('"epochs":3', '"epochs":' + "9" * 30), "more than 64 bits"),
     "parameter": (parameter("epochs", 0), "'epochs' parameter .* Got 0 instead"),
     "parameter of noise": (parameter("noise", ["masking", 2]), "'noise' parameter"),
     "list": (parameter("epochs", [1]), r"can't hold \[1\] as the 'epochs'"),
-    "new parameter": (parameter("depth", 1), "its parameters have other keys"),
-    "class": (parameter("optimizer", {"class_name": "Mine", "config": {}}), "of Keras' own"),
-    "module": (parameter("optimizer", MODULE), "of Keras' own and plain numbers"),
-    "function": (parameter("loss", FUNCTION), "of Keras' own and plain numbers"),
+    "new parameter": (parameter("depth", 1), "the keys of its parameters are not"),
+    "class": (
+        parameter("optimizer", {"class_name": "Mine", "config": {}}),
+        "of Keras' own classes",
+    ),
+    "module": (parameter("optimizer", MODULE), "of Keras' own classes .* plain numbers"),
+    "function": (parameter("loss", FUNCTION), "of Keras' own classes .* plain numbers"),
     "nested": (parameter("optimizer", NESTED), "JSON of depth 6"),
-    "endless": (parameter("optimizer", ENDLESS), "of Keras' own and plain numbers"),
+    "endless": (parameter("optimizer", ENDLESS), "of Keras' own classes .* plain numbers"),
     "callable": (parameter("network", "os.system"), "'network' parameter"),
-    "activation": (network(activation="eval"), "its network can't be: activation is 'eval'"),
+    "activation": (network(activation="eval"), "its network is not valid: activation is 'eval'"),
     "no unit of the output": (network(output_unit=0.0), "output_unit is 0.0"),
     "a huge integer as unit": (network(output_unit=2**62), "output_unit is 4611686018427387904"),
     "text as unit": (network(output_unit="1"), "output_unit is '1'"),
@@ -94,18 +100,24 @@ REFUSED = {
     "other shapes": (network(n_components=3), "tensors are not those of its network"),
     "other dtype": (network(dtype="float32"), "tensors are not those of its network"),
     "image": (network(image_shape=[1, 5, 1]), r"image_shape is \[1, 5, 1\]"),
-    "image of others": (network(CONVOLUTIONAL, image_shape=[3, 3, 1]), "not n_features entries"),
+    "image of others": (
+        network(CONVOLUTIONAL, image_shape=[3, 3, 1]),
+        "not have n_features entries",
+    ),
     "bomb": (
         network(CONVOLUTIONAL, hidden_layer_sizes=[1] * 8),
         r"8 convolutions are too many for images of shape \(3, 4, 1\).* 65536 pixels",
     ),
     "output": (metadata(output="os"), "set_output was called with 'os'"),
-    "request": (metadata(requests={"fit": {"X_val": "a b"}}), "by what is no name"),
+    "request": (metadata(requests={"fit": {"X_val": "a b"}}), "neither a bool nor a name"),
     "request of another": (metadata(requests={"fit": {"Z": True}}), "that fit does not take"),
-    "version": (metadata(versions={"numpy": "", "scikit-learn": "1", "skae": "1"}), "are none"),
+    "version": (
+        metadata(versions={"numpy": "", "scikit-learn": "1", "skae": "1"}),
+        "a version that is not valid",
+    ),
     "type": (entry(dtype="F16"), "of a type that skae never writes"),
-    "no shape": (entry(shape=[]), "a tensor of no shape"),
-    "zero size": (entry(shape=[0]), "a tensor of no shape"),
+    "no shape": (entry(shape=[]), "a tensor without a valid shape"),
+    "zero size": (entry(shape=[0]), "a tensor without a valid shape"),
     "overlap": (entry(data_offsets=[0, 16]), "do not lie side by side"),
     "size": (entry(shape=[3]), "do not lie side by side"),
 }
@@ -134,7 +146,7 @@ def test_names_are_checked(tmp_path):
     header, entries, data = HOSTILE["take_apart"](DENSE)
     begin = header["feature_names"]["data_offsets"][0]
     for old, new, message in (
-        (b"width\0", b"width ", "not one for each feature"),
+        (b"width\0", b"width ", "exactly one name for each feature"),
         (b"width\0", b"widt\xff\0", "can't decode byte 0xff"),
     ):
         assert old in data[begin:]
@@ -160,7 +172,7 @@ def test_no_file_raises_as_open_does(tmp_path):
 @pytest.mark.parametrize("kind", ["pipe", "loop", "socket", "directory", "device"])
 def test_what_is_no_regular_file_is_refused_at_once(kind, tmp_path):
     path = HOSTILE["no_regular_files"](str(tmp_path))[kind]
-    with pytest.raises(skae.ModelFileError, match="can't be loaded: it is no regular file"):
+    with pytest.raises(skae.ModelFileError, match="can't be loaded: it is not a regular file"):
         skae.load(path)
 
 

@@ -426,7 +426,7 @@ def test_what_has_no_graph_is_refused_with_the_way_out():
     with pytest.raises(ValueError, match="Expected 2D array"):
         to_onnx(estimator, rows[0])
     pipe = make_pipeline(PCA(2), estimator).fit(rows)
-    with pytest.raises(ValueError, match=r"The way back .* Got PCA\. Convert the part"):
+    with pytest.raises(ValueError, match=r"The inverse can be .* Got PCA\. Convert a part"):
         to_onnx(pipe, codes, method="inverse_transform")
     images = trained(2, image_shape=(2, 5), hidden_layer_sizes=2).fit(rows)
     with pytest.raises(ValueError, match=r"in float64: convolutions\. Give X as float32"):

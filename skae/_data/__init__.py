@@ -1,4 +1,4 @@
-"""Rows: reading what users give, checking it, holding it, corrupting it.
+"""Rows: reading, checking, holding and corrupting the data that users pass.
 
-Imports `_network`, for what losses and networks need of rows.
+Imports `_network`, which says what losses and networks require of rows.
 """

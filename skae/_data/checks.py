@@ -1,4 +1,4 @@
-"""Checks of what rows hold: numbers that no fit can use, and scales with which none goes well."""
+"""Checks of values and scales in rows: values that no fit can use, scales that spoil a fit."""
 
 import warnings
 
@@ -7,10 +7,10 @@ import numpy as np
 from skae._data.rows import Rows, moments
 from skae._network.losses import describe
 
-# Ratios of scales within a table from which on a fit cannot go well.
-SWAMPING = 1e5  # of a column's standard deviation to the median
-FAR_FROM_ZERO = 1e4  # of a mean to the largest standard deviation, in float32
-# The largest magnitude: as many squares of it as any data has entries can be summed in float64.
+# Ratios of scales in one table. At or above them, a fit cannot go well.
+SWAMPING = 1e5  # a column's standard deviation to the median one
+FAR_FROM_ZERO = 1e4  # a column's mean to the largest standard deviation, in float32
+# The largest magnitude allowed: float64 can sum its squares over as many entries as any data has.
 LARGEST = 1e150
 
 
@@ -24,33 +24,33 @@ def check_rows(loss: str | dict, X: Rows, X_val: Rows | None) -> None:
 
 
 def check_range(loss: str | dict, X: Rows, name: str = "X") -> None:
-    """Refuse data that the loss is not defined for."""
+    """Raise an error if the loss is not defined for the data."""
     low, high = describe(loss)[:2]
     if not X.within(low, high):
-        # scikit-learn's words, which its checks look for.
+        # These are scikit-learn's words, which its checks look for.
         start = "Negative values in data: " if low == 0 and X.extremes[0] < 0 else ""
         raise ValueError(
             f"{start}loss={loss!r} needs {name} in the range [{low:g}, {high:g}]. Got values from "
-            f"{X.extremes[0]:.6g} to {X.extremes[1]:.6g} instead. Scale {name}, with "
-            "sklearn.preprocessing.MinMaxScaler for example, or use loss='mse'."
+            f"{X.extremes[0]:.6g} to {X.extremes[1]:.6g} instead. Scale {name}, for "
+            "example with sklearn.preprocessing.MinMaxScaler, or use loss='mse'."
         )
 
 
 def check_squares(X: Rows, name: str = "X") -> None:
-    """Refuse numbers whose squares float64 can't sum: PCA and the loss are made of them."""
+    """Raise an error if the sum of squares, which PCA and the loss need, overflows float64."""
     largest = float(np.abs(X.extremes).max())
     if largest > LARGEST:
         raise ValueError(
             f"{name} has values as large as {largest:.3g}, and the sum of their squares would "
-            f"overflow. Their magnitude must be at most {LARGEST:g}. Scale {name}, with "
-            "sklearn.preprocessing.MaxAbsScaler for example."
+            f"overflow. Their magnitude must be at most {LARGEST:g}. Scale {name}, for "
+            "example with sklearn.preprocessing.MaxAbsScaler."
         )
 
 
 def warn_of_scales(X: Rows) -> None:
-    """Warn of columns whose variance, or whose distance from zero, leaves the others no chance."""
+    """Warn if some columns swamp the others, or if X is too far from zero for float32."""
     mean, deviation = moments(X)
-    # What varies by rounding alone counts as constant here: there may be many such columns.
+    # A column that varies only by rounding counts as constant, since there may be many of them.
     noise = 4 * np.finfo(X.dtype).eps * np.abs(mean)
     spread = np.where(deviation > noise, deviation, 0)
     median = np.median(spread[spread > 0]) if spread.any() else np.inf
@@ -70,10 +70,10 @@ def warn_of_scales(X: Rows) -> None:
     offset = np.abs(mean[deviation > 0]).max(initial=0)
     if X.dtype == np.float32 and offset > FAR_FROM_ZERO * deviation.max():
         warnings.warn(
-            f"X is far from zero for float32: the largest mean of a column is {offset:.3g}, the "
-            f"largest standard deviation {deviation.max():.3g}. Rounding will spoil the "
-            "reconstruction. Subtract the mean first, with sklearn.preprocessing.StandardScaler "
-            "for example, or pass X as float64.",
+            f"X is too far from zero for float32: the largest mean of a column is {offset:.3g}, "
+            f"and the largest standard deviation is {deviation.max():.3g}. Rounding will spoil the "
+            "reconstruction. Subtract the mean first, for example with "
+            "sklearn.preprocessing.StandardScaler, or pass X as float64.",
             UserWarning,
             stacklevel=2,
         )

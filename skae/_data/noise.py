@@ -1,6 +1,9 @@
-"""Corruption of rows for denoising (Vincent et al., "Extracting and composing robust features with
-denoising autoencoders", ICML 2008), drawn in NumPy: inside an XLA program on the CPU a mask takes
-34 times as long as the training step that uses it."""
+"""Random corruption of rows, for denoising autoencoders.
+
+The method is from Vincent et al., "Extracting and composing robust features with denoising
+autoencoders", ICML 2008. The noise is drawn with NumPy, because on the CPU an XLA program takes 34
+times as long to draw a mask as to run the training step that uses it.
+"""
 
 from numbers import Real
 
@@ -11,7 +14,7 @@ KINDS = ("masking", "gaussian", "salt_and_pepper", "swap")
 
 
 def corruption(noise, X):
-    """Function (batch, rng) -> batch that the parameter means, or None for no noise."""
+    """Return the function (batch, rng) -> batch that `noise` describes, or None for no noise."""
     if callable(noise):
         return _checked(noise)
     if noise is None:
@@ -41,14 +44,16 @@ def _chosen(batch, rng, fraction):
 
 
 def _others(batch, rng):
-    """For each entry, the same feature of a row of the batch: so it stays a value that the feature
-    has (Yoon et al., "VIME", NeurIPS 2020)."""
+    """Return, for each entry, the same feature of a random row of the batch.
+
+    It is a value that the feature really takes (Yoon et al., "VIME", NeurIPS 2020).
+    """
     rows = rng.integers(len(batch), size=batch.shape)
     return np.take_along_axis(batch, rows, axis=0)
 
 
 def _checked(corrupt):
-    """The user's callable, given a copy and asked for what the network can take."""
+    """Wrap the user's callable: pass it a copy, and check that it returns a valid batch."""
 
     def checked(batch, rng):
         corrupted = corrupt(batch.copy(), rng)

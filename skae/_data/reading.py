@@ -1,4 +1,4 @@
-"""Rows and weights as users give them, made ready or refused in words of ours."""
+"""Read the rows and weights that users pass, or explain why they can't be read."""
 
 import contextlib
 from collections.abc import Iterator
@@ -16,15 +16,17 @@ from skae._scikit_learn import _check_sample_weight
 
 @contextlib.contextmanager
 def explained(X: Any, name: str, image_shape: Any) -> Iterator[None]:
-    """Say in words of ours why scikit-learn can't read some rows: images with all of their
-    dimensions, and arrays that NumPy may not look into."""
+    """Explain, better than scikit-learn does, why some rows can't be read.
+
+    They are images with all their dimensions, or arrays that NumPy can't access.
+    """
     sized = isinstance(X, list | tuple) and len(X) > 0
     n_dimensions = 1 + np.ndim(X[0]) if sized else len(getattr(X, "shape", ()))
     if image_shape is not None and n_dimensions > 2:
         raise ValueError(
-            f"{name} must have two dimensions, a row for each image, flattened in C order. Got "
+            f"{name} must have two dimensions: one row for each image, flattened in C order. Got "
             f"{n_dimensions} dimensions with image_shape={image_shape!r}. Pass "
-            f"{name}.reshape(len({name}), -1), of an array."
+            f"{name}.reshape(len({name}), -1), after np.asarray({name}) if it is a list."
         )
     try:
         yield
@@ -33,16 +35,16 @@ def explained(X: Any, name: str, image_shape: Any) -> Iterator[None]:
             raise
         raise TypeError(
             f"{name} must be an array that NumPy can read. Got {type(X).__name__}: {error} Pass "
-            f"{name}.detach().cpu().numpy() of a tensor of PyTorch, {name}.numpy() of one of "
-            f"TensorFlow outside of tf.function, or np.asarray({name}) of what else has its data "
-            "in the memory of this process."
+            f"{name}.detach().cpu().numpy() for a PyTorch tensor, {name}.numpy() for a TensorFlow "
+            f"tensor outside tf.function, or np.asarray({name}) for any other object whose data "
+            "are in the memory of this process."
         ) from error
 
 
 def _is_array(X):
-    """Whether NumPy reads it, and sees more in it than one object."""
+    """Return whether NumPy can read X as more than a single object."""
     try:
-        return np.asarray(X).ndim > 0  # np.ndim would believe what X says
+        return np.asarray(X).ndim > 0  # np.ndim would trust X.ndim
     except (TypeError, RuntimeError):
         return False
 
@@ -55,7 +57,7 @@ def read(
     accept_sparse: str | tuple = ("csr", "csc"),
     ensure_all_finite: bool = True,
 ) -> Any:
-    """Rows of X, dense or sparse, in the dtype to compute in."""
+    """Validate X and return its rows, dense or sparse, in the dtype to compute in."""
     with explained(X, "X", estimator.image_shape):
         return validate_data(
             estimator,
@@ -80,12 +82,12 @@ def read_codes(estimator: Any, X: Any, n_components: int) -> np.ndarray:
 
 
 def training_rows(estimator: Any, X: Any, sample_weight: Any, *, reset: bool) -> Rows:
-    """Rows to train on."""
+    """Validate X and the weights, and return the rows to train on."""
     given, shows = X, not sparse.issparse(X)
     X = read(estimator, X, reset=reset, accept_sparse="csr", ensure_all_finite=not shows)
     X = without_duplicates(X)
     rows = Rows(X)
-    # The extremes, which are wanted anyway, are not finite if anything is not.
+    # The extremes, which are needed anyway, are not finite if any entry is not.
     if shows and not np.isfinite(rows.extremes).all():
         read(estimator, given)
     if sample_weight is None:
@@ -95,7 +97,7 @@ def training_rows(estimator: Any, X: Any, sample_weight: Any, *, reset: bool) ->
 
 
 def validation_rows(estimator: Any, X_val: Any, dtype: np.dtype) -> Rows:
-    """Rows to validate on, with training rows of a dtype."""
+    """Return the rows to validate on, where `dtype` is that of the training rows."""
     with explained(X_val, "X_val", estimator.image_shape):
         validate_data(estimator, X_val, reset=False, skip_check_array=True)
         dtype = np.result_type(dtype, precision(X_val))
@@ -106,8 +108,10 @@ def validation_rows(estimator: Any, X_val: Any, dtype: np.dtype) -> Rows:
 
 
 def _counts(sample_weight, X):
-    """Weights as numbers of copies: those of less than one on average can't be meant so, but are
-    shares."""
+    """Return the weights as numbers of copies of each row.
+
+    Weights whose mean is below one can't be numbers of copies, so they are shares of the total.
+    """
     weights = _check_sample_weight(sample_weight, X, dtype=X.dtype, ensure_non_negative=True)
     if not weights.any():
         raise ValueError("Sample weights must not all be zero: no row would be left to train on.")

@@ -1,4 +1,4 @@
-"""The one source of rows: dense or sparse, weighted or not, made dense a block at a time."""
+"""The single source of rows, dense or sparse, weighted or not; it makes them dense in blocks."""
 
 import copy
 import functools
@@ -7,19 +7,19 @@ import numpy as np
 from scipy import sparse
 
 BLOCK_BYTES = 8 * 2**20
-# The copies of a row may be this part of what is held out, if there are enough such rows.
+# The copies of one row may make up this share of what is held out, if enough rows are so rare.
 RARE = 0.01
-# Where they are more than this part of it, a network that was not trained on the row lacks it.
+# If they make up more than this share of it, a network not trained on the row has missed it.
 MISSED = 0.1
 
 
 class Rows:
     """Validated rows of a dense or CSR matrix, with optional weights.
 
-    Rows of weight zero are not there: they would otherwise count in a batch, in a split and in
-    the rank of the data. `chosen` are positions in a dense X, where not all of it is meant: rows
-    to train on are most of X, and a copy would take its memory again. `to_units` makes
-    (X - origin) / scale of them.
+    Rows of weight zero are dropped, since they would count in batches, in splits and in the rank
+    of the data. `chosen` are positions in a dense X, for when only some of its rows are meant:
+    the rows to train on are most of X, and a copy would take its memory again. `to_units` turns
+    rows into (X - origin) / scale.
     """
 
     def __init__(self, X, weights=None, chosen=None):
@@ -30,7 +30,7 @@ class Rows:
         self.chosen = chosen
         self.origin = 0.0
         self.scale = 1.0
-        self.pca = None  # computed once, by whoever starts from it
+        self.pca = None  # computed once, by the first fit that starts from it
 
     def __len__(self):
         return self.X.shape[0] if self.chosen is None else len(self.chosen)
@@ -52,25 +52,25 @@ class Rows:
         return len(self) if self.weights is None else self.weights.sum(dtype=np.float64)
 
     def in_units(self, origin, scale):
-        """The same rows, of which `to_units` makes something else."""
+        """Return the same rows with another origin and scale for `to_units`."""
         rows = copy.copy(self)
         rows.origin, rows.scale = origin, scale
         return rows
 
     def take(self, indices):
-        """A copy of some of the rows."""
+        """Return a copy of some of the rows."""
         weights = None if self.weights is None else self.weights[indices]
         return Rows(self.X[self._positions(indices)], weights)
 
     def sample(self, n_rows, seed):
-        """At most `n_rows` of the rows, drawn without replacement."""
+        """Return at most `n_rows` of the rows, drawn without replacement."""
         if len(self) <= n_rows:
             return self
         rng = np.random.default_rng(seed)
         return self.take(np.sort(rng.choice(len(self), n_rows, replace=False, shuffle=False)))
 
     def gather(self, out, indices):
-        """Write rows into a dense array."""
+        """Write some of the rows into a dense array."""
         if sparse.issparse(self.X):
             out[:] = self.X[indices].toarray()
         else:
@@ -78,13 +78,13 @@ class Rows:
             np.take(self.X, self._positions(indices), axis=0, out=out, mode="clip")
 
     def to_units(self, out):
-        """Change dense rows to the units of training, in place."""
+        """Convert dense rows to the units of training, in place."""
         if self.scale != 1 or np.any(self.origin):
             np.subtract(out, self.origin, out=out, casting="same_kind")
             out /= self.scale
 
     def blocks(self):
-        """Yield dense blocks of bounded size with their weights."""
+        """Yield the rows in dense blocks of bounded size, with their weights."""
         size = max(1, BLOCK_BYTES // (self.n_features * self.dtype.itemsize))
         for begin in range(0, len(self), size):
             block = self.X[self._positions(slice(begin, begin + size))]
@@ -94,7 +94,7 @@ class Rows:
             yield block, weights
 
     def mean(self):
-        """Weighted mean of the rows, in float64."""
+        """Return the weighted mean of the rows, in float64."""
         total, weight = np.zeros(self.n_features), 0.0
         for block, weights in self.blocks():
             if weights is None:
@@ -106,30 +106,31 @@ class Rows:
         return total / weight
 
     def within(self, low, high):
-        """Whether all entries lie in an interval, but for rounding.
+        """Return whether all entries lie in an interval, with a tolerance for rounding.
 
-        Scaling to [0, 1] leaves the interval by rounding in nearly half of all tables; without a
-        tolerance the folds of one search would get different networks.
+        In nearly half of all tables, scaling to [0, 1] leaves the interval by rounding. Without a
+        tolerance, the folds of one search would get different networks.
         """
         if np.isinf([low, high]).all():
-            return True  # without a look at all of X
+            return True  # without reading all of X
         slack = 8 * np.finfo(self.dtype).eps
         return bool(self.extremes[0] >= low - slack and self.extremes[1] <= high + slack)
 
     def splits(self, fraction, n_splits, rng):
-        """Hold out disjoint fractions of the rows, by weight, `n_splits` at most; return for each
-        the rest, what was held out, and whether rows of many copies had to be.
+        """Hold out disjoint fractions of the rows, by weight, in at most `n_splits` splits.
 
-        A row goes where a hash of its content says, so copies of a row stay on one side: nothing
-        leaks between the sides, and a weight of 2 is the same as two copies. There is no split of
-        fewer than two distinct rows.
+        Return a list with the rest, the rows held out, and whether rows with many copies had to
+        be held out, for each split. It is empty for fewer than two distinct rows.
+
+        A hash of a row's content decides its side, so all copies of a row are on one side. Nothing
+        leaks between the sides, and a weight of 2 is the same as two copies.
         """
         hashes, positions = np.unique(self._hashes(rng), return_inverse=True)
         if len(hashes) < 2:
             return []
         copies = np.bincount(positions, self.weights)
         share = min(max(1, round(fraction * copies.sum())), copies.sum() - copies.min())
-        # In the order of their hashes.
+        # In order of their hashes.
         candidates = np.flatnonzero(copies <= _most_copies(copies, share))
         ends = np.cumsum(copies[candidates])
         splits: list[tuple] = []
@@ -145,41 +146,43 @@ class Rows:
         return splits
 
     def _view(self, indices):
-        """Some of the rows, without a copy if they are dense."""
+        """Return some of the rows, without copying dense ones."""
         if sparse.issparse(self.X):
             return self.take(indices)
         weights = None if self.weights is None else self.weights[indices]
         return Rows(self.X, weights, self._positions(indices))
 
     def _positions(self, indices):
-        """Where some of the rows are in X."""
+        """Return the positions in X of some of the rows."""
         return indices if self.chosen is None else self.chosen[indices]
 
     def _hashes(self, rng):
-        """A 64-bit hash of each row: its bits times random odd numbers, summed modulo 2^64."""
+        """Return a 64-bit hash of each row: its bits times random odd numbers, summed mod 2^64."""
         per_word = 8 // self.dtype.itemsize
         n_words = -(-self.n_features // per_word)
         factors = rng.integers(2**64, size=n_words, dtype=np.uint64) | np.uint64(1)
-        of_zeros = rng.integers(2**64, dtype=np.uint64)  # without it, always the first
+        of_zeros = rng.integers(2**64, dtype=np.uint64)  # so that zeros are not always first
         hashes = []
         padded = np.zeros((0, n_words * per_word), self.dtype)
         for block, _ in self.blocks():
-            if len(block) > len(padded):  # once: the last block may only be smaller
+            if len(block) > len(padded):  # only once: later blocks are never larger
                 padded = np.zeros((len(block), padded.shape[1]), self.dtype)
             words = padded[: len(block)]
-            np.add(block, 0, out=words[:, : self.n_features])  # which turns -0.0 into 0.0
+            np.add(block, 0, out=words[:, : self.n_features])  # turns -0.0 into 0.0
             if per_word == 1:
-                # The low bits of small integers are zero, and no product fills them.
+                # The low bits of small integers are zero, and multiplying would leave them so.
                 folded = words.view(np.uint64)
                 folded ^= folded >> np.uint64(32)
-            # Twice as fast as a product of matrices, which for integers NumPy does not pass on.
+            # Twice as fast as matmul, which NumPy does not pass to BLAS for integers.
             hashes.append(np.einsum("ij,j->i", words.view(np.uint64), factors))
         return np.concatenate(hashes) + of_zeros
 
 
 def without_duplicates(X):
-    """Rows to train on: a CSR matrix with one entry a place, in order; X itself if it is such, or
-    dense. SciPy would sum duplicates in place when it is asked for the extremes."""
+    """Return X as a CSR matrix with sorted, unique entries; X itself if it is one, or dense.
+
+    SciPy would otherwise sum the duplicates in place when asked for the extremes.
+    """
     if not sparse.issparse(X) or X.has_canonical_format:
         return X
     X = X.copy()
@@ -188,10 +191,10 @@ def without_duplicates(X):
 
 
 def moments(X):
-    """Mean and standard deviation of each column, of as many rows as tell.
+    """Return the mean and standard deviation of each column, from a large enough sample.
 
-    In one pass: deviations are from the first row, so those of a constant column are exactly zero.
-    They are also where squares overflow, since nothing can be said of those.
+    It takes one pass, with deviations from the first row, so a constant column's standard deviation
+    is exactly zero. It is zero as well where squares overflow, since nothing is known there.
     """
     rows = X.sample(min(10_000, max(100, 2_000_000 // X.n_features)), 0)
     first, weight = np.zeros(0), 0.0
@@ -211,11 +214,11 @@ def moments(X):
 
 
 def _most_copies(copies, share):
-    """The most copies, or weight, that a distinct row may have to be held out.
+    """Return the most copies, or the largest weight, that a distinct row may have to be held out.
 
-    It should be no more than a hundredth of the share, or validation would rest on few rows, and
-    training would miss what may be a large part of the data. It has to be more where less than
-    three quarters of the data are rows of so few, and then less than would fill the share alone.
+    It should be at most a hundredth of the share. Otherwise validation would rest on few rows, and
+    training would miss what may be a large part of the data. It is higher where rows with so few
+    copies are less than three quarters of the data, but lower than what would fill the share alone.
     """
     ordered = np.sort(copies)
     totals = np.cumsum(ordered)

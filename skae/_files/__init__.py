@@ -1,4 +1,4 @@
-"""Fitted estimators as files, of plain dicts and arrays.
+"""Files of fitted estimators, made of plain dicts and arrays.
 
 Imports `_parameters` and `_network`.
 """

@@ -1,4 +1,4 @@
-"""What of an estimator a file holds, and what it may say."""
+"""The state of an estimator that a file holds, and the checks of a file's content."""
 
 import re
 import sys
@@ -16,7 +16,7 @@ from skae._parameters import CONSTRAINTS, OPTIMIZERS, check_parameters
 from skae._scikit_learn import validate_parameter_constraints
 from skae._version import __version__
 
-# Everything that a fitted estimator has beside its parameters.
+# All attributes that a fitted estimator has besides its parameters.
 ATTRIBUTES = {
     "weights_",
     "network_",
@@ -28,8 +28,8 @@ ATTRIBUTES = {
     "_sklearn_output_config",
     "_metadata_request",
 }
-# What scikit-learn keeps on an estimator to follow a fit. A file leaves it out: such objects
-# belong to a process, and only `fit` uses them.
+# Attributes that scikit-learn sets to follow a fit. A file leaves them out, because they belong to
+# a process and only `fit` uses them.
 CALLBACKS = {
     "_skl_callbacks",
     "_skl_callbacks_to_teardown",
@@ -38,9 +38,9 @@ CALLBACKS = {
 }
 PARAMETERS = sorted(CONSTRAINTS)
 SEQUENCES = {"hidden_layer_sizes", "image_shape", "noise"}
-# Of what Keras can make from a name alone: a configuration could also name a module to import.
+# Only classes that Keras makes from a name alone: a configuration may also name modules.
 CONFIGURED = {
-    "optimizer": OPTIMIZERS,  # Keras ignores their case
+    "optimizer": OPTIMIZERS,  # Keras ignores the case of these names
     "loss": {
         "BinaryCrossentropy",
         "BinaryFocalCrossentropy",
@@ -60,28 +60,28 @@ CONFIGURED = {
         "SquaredHinge",
     },
 }
-# Options that Keras loops over or divides by, and the most that they may be.
+# Options that Keras loops over or divides by, and their largest allowed values.
 COUNTS = {"gradient_accumulation_steps": 2**31, "ema_overwrite_frequency": 2**31, "ns_steps": 100}
 MODULES = {"optimizer": "keras.optimizers", "loss": "keras.losses"}
 NETWORK = set(NetworkSpec.__dataclass_fields__) - {"network"}
-# Metadata that each method can request.
+# The metadata that each method can request.
 REQUESTS = {"fit": {"X_val", "sample_weight"}, "score": {"sample_weight"}}
 CURVES = ("loss_curve", "validation_loss_curve")
-# What names and losses may take as objects of Python beside their bytes in the file. That is
-# enough for a hundred thousand names.
+# The memory that names and losses may take as Python objects, besides their bytes in the file. It
+# is enough for a hundred thousand names.
 MAX_OBJECT_BYTES = 9 * 2**20
 
 
 class State(NamedTuple):
-    """What there is of an estimator, beside its class."""
+    """The state of an estimator, apart from its class."""
 
-    attributes: dict  # parameters and what was fitted, by name
-    output: str | None  # the container that `set_output` was called with
-    requests: dict  # metadata that are requested, by method
+    attributes: dict  # parameters and fitted attributes, by name
+    output: str | None  # the container chosen with `set_output`
+    requests: dict  # the requested metadata, by method
 
 
 def describe(state: State) -> tuple[dict, dict]:
-    """Metadata and tensors of a fitted estimator; refuse what they have no place for."""
+    """Return the metadata and tensors of a fitted estimator; refuse what they can't hold."""
     attributes = state.attributes
     _refuse_to_lose(attributes)
     network = dict(attributes["network_"])
@@ -109,19 +109,22 @@ def _refuse_to_lose(attributes):
     unknown = sorted(attributes.keys() - ATTRIBUTES - CALLBACKS - set(PARAMETERS))
     if unknown:
         raise ValueError(
-            "A file has no place for attributes that are not skae's. Got "
+            "A file can't hold attributes that skae does not set. Got "
             f"{', '.join(unknown)}. Delete them, or pickle the estimator."
         )
     if attributes["n_iter_"] != len(attributes["loss_curve_"]):
-        raise ValueError("n_iter_ is not the length of loss_curve_ any more: it was changed.")
+        raise ValueError(
+            "n_iter_ is no longer the length of loss_curve_: one of them was changed after the "
+            "fit. Fit the estimator again."
+        )
 
 
 def _plain(name, value):
-    """A parameter as JSON has it."""
+    """Return a parameter as a value that JSON has."""
     _refuse_code(name, value)
     if isinstance(value, np.random.RandomState):
         raise ValueError(
-            "A file can't hold the RandomState that is the 'random_state' parameter. Give an int: "
+            "A file can't hold a RandomState as the 'random_state' parameter. Give an int instead: "
             "set_params(random_state=0)."
         )
     if isinstance(value, dict) and name in CONFIGURED:
@@ -132,7 +135,8 @@ def _plain(name, value):
     value = value.item() if isinstance(value, np.generic) else value
     if value is not None and type(value) not in (bool, int, float, str):
         raise ValueError(
-            f"A file can hold plain numbers and strings. Got {value!r} in the {name!r} parameter."
+            f"A file can hold only plain numbers and strings. Got {value!r} in the {name!r} "
+            "parameter. Convert it, or pickle the estimator."
         )
     return value
 
@@ -143,26 +147,29 @@ def _refuse_code(name, value):
     way_out = (
         "save the models that to_keras() returns"
         if name == "network"
-        else f"call set_params({name}=None) before, and set it again after loading: it is not "
-        "needed but for training"
+        else f"call set_params({name}=None) before saving, and set it again after loading: only "
+        "training needs it"
     )
     raise ValueError(
-        f"A file can't hold the callable {value!r} that is the {name!r} parameter: to load it "
-        f"would run code. To save without it, {way_out}. Or pickle the estimator."
+        f"A file can't hold the callable {value!r} that is the {name!r} parameter, because "
+        f"loading it would run code. To save without it, {way_out}. Or pickle the estimator."
     )
 
 
 def _text(names):
-    """Names as one text; each ends with a zero."""
+    """Return the names as one text, with a null character after each."""
     if any("\0" in name for name in names):
-        raise ValueError("A file can't hold a feature name with a zero character.")
+        raise ValueError(
+            "A file can't hold a feature name with a null character. Rename the feature, and fit "
+            "the estimator again."
+        )
     return "".join(f"{name}\0" for name in names).encode()
 
 
 def check(header: Header) -> tuple[State, NetworkSpec]:
-    """The state, not yet fitted, and the network that a header describes.
+    """Return the state, without what was fitted, and the network that a header describes.
 
-    After this the data can be read: they have the size that the network implies.
+    The data can be read after this check, because they have the size that the network implies.
     """
     metadata = header.metadata
     _keys("metadata", metadata, {"network", "output", "parameters", "requests", "versions"})
@@ -173,15 +180,15 @@ def check(header: Header) -> tuple[State, NetworkSpec]:
     _check_requests(metadata["requests"])
     _keys("versions", metadata["versions"], {"numpy", "scikit-learn", "skae"})
     if not all(_matches(r"\d[\w.+-]{0,31}", version) for version in metadata["versions"].values()):
-        raise ValueError("its metadata name versions that are none.")
+        raise ValueError("its metadata have a version that is not valid.")
     _check_tensors(header.tensors, spec)
     return State(parameters, metadata["output"], metadata["requests"]), spec
 
 
 def restore(state: State, spec: NetworkSpec, tensors: dict) -> State:
-    """The state that `check` returned, with what was fitted."""
+    """Return the state that `check` returned, with the fitted attributes added."""
     weights = [tensors[f"weights.{i}"] for i in range(len(spec.shapes()))]
-    # By the extremes, since a mask would take memory; a NaN is both of them.
+    # Looks at the extremes, which are NaN if any value is: a mask would take memory.
     if not all(np.isfinite([array.min(), array.max()]).all() for array in weights):
         raise ValueError("its weights are not finite.")
     losses, validation_losses = (
@@ -202,7 +209,7 @@ def restore(state: State, spec: NetworkSpec, tensors: dict) -> State:
 
 
 class FileVersionWarning(InconsistentVersionWarning):
-    """What scikit-learn's warning says, of a file."""
+    """Warning that another version of skae wrote a file, of scikit-learn's own category."""
 
     def __init__(self, version: str) -> None:
         super().__init__(
@@ -213,15 +220,15 @@ class FileVersionWarning(InconsistentVersionWarning):
 
     def __str__(self):
         return (
-            f"Loading a file of skae from version {self.original_sklearn_version} when using "
-            f"version {__version__}. What it computes may differ. Compare some codes with earlier "
-            "ones, and fit and save again if they are others."
+            f"Loading a skae file from version {self.original_sklearn_version} when using "
+            f"version {__version__}. Its results may differ. Compare some codes with earlier ones, "
+            "and fit and save the estimator again if they differ."
         )
 
 
 def _keys(name, value, expected):
     if not isinstance(value, dict) or value.keys() != set(expected):
-        raise ValueError(f"its {name} have other keys than skae writes.")
+        raise ValueError(f"the keys of its {name} are not those that skae writes.")
 
 
 def _matches(pattern, value):
@@ -235,7 +242,7 @@ def _network(fields, n_tensors):
     )
     known = {*ACTIVATIONS}
     checks = {
-        # A layer has tensors, so no list of layers is longer than that of tensors.
+        # Each layer has tensors, so there are no more layers than tensors.
         "hidden_layer_sizes": _counts(hidden) and len(hidden) <= n_tensors,
         "image_shape": image is None or (_counts(image) and len(image) == 3 and bool(hidden)),
         "n_features": _counts([fields["n_features"]]),
@@ -254,7 +261,7 @@ def _network(fields, n_tensors):
     }
     wrong = [name for name, right in checks.items() if not right]
     if wrong:
-        raise ValueError(f"its network can't be: {wrong[0]} is {fields[wrong[0]]!r}.")
+        raise ValueError(f"its network is not valid: {wrong[0]} is {fields[wrong[0]]!r}.")
     spec = NetworkSpec(
         **{**fields, "hidden_layer_sizes": tuple(hidden), "image_shape": image and tuple(image)}
     )
@@ -266,15 +273,15 @@ def _network(fields, n_tensors):
 def _check_image(spec):
     height, width, channels = spec.image_shape
     if height * width * channels != spec.n_features:
-        raise ValueError("its network can't be: image_shape has not n_features entries.")
-    # Rounded up to what the decoder makes of them. The weights of convolutions are few, so those
-    # of one pixel and a hundred layers would fit into a small file, and their maps nowhere.
+        raise ValueError("its network is not valid: image_shape does not have n_features entries.")
+    # The decoder rounds images up to a multiple of this factor. Convolutions have few weights, so a
+    # small file could describe a hundred layers for one pixel, whose maps no memory could hold.
     factor = 2 ** len(spec.hidden_layer_sizes)
     maps = -(-height // factor) * -(-width // factor) * factor**2
     if maps > 64 * height * width + 2**14:
         raise ValueError(
-            f"its network can't be: {len(spec.hidden_layer_sizes)} convolutions are too many for "
-            f"images of shape {spec.image_shape}, which would be filled up to {maps} pixels."
+            f"its network is not valid: {len(spec.hidden_layer_sizes)} convolutions are too many "
+            f"for images of shape {spec.image_shape}, which would be padded to {maps} pixels."
         )
 
 
@@ -299,14 +306,14 @@ def _parameters(parameters):
 
 
 def _check_config(name, config):
-    """Accept what Keras makes of its own classes and of plain numbers, and nothing else."""
+    """Accept only a configuration of Keras' own classes with plain numbers."""
     options = config.get("config", {})
     class_name = str(config.get("class_name"))
     allowed = CONFIGURED[name]
     right = (
         (class_name.lower() if name == "optimizer" else class_name) in allowed
         and config.keys() <= {"class_name", "config", "module", "registered_name"}
-        # As keras.optimizers.serialize writes them.
+        # The two keys as keras.optimizers.serialize writes them.
         and config.get("module", MODULES[name]) == MODULES[name]
         and config.get("registered_name") is None
         and isinstance(options, dict)
@@ -314,9 +321,9 @@ def _check_config(name, config):
     )
     if not right:
         raise ValueError(
-            f"A file can hold a configuration as the {name!r} parameter if it names a class of "
-            f"Keras' own and plain numbers. Got {config!r}. The classes are "
-            f"{', '.join(sorted(allowed))}."
+            f"A file can hold a configuration as the {name!r} parameter only if it names one of "
+            f"Keras' own classes and its options are plain numbers. Got {config!r}. The classes "
+            f"are {', '.join(sorted(allowed))}."
         )
 
 
@@ -330,7 +337,10 @@ def _is_option(key, value):
 
 def _check_output(container):
     if container not in (None, "default", "pandas", "polars"):
-        raise ValueError(f"set_output was called with {container!r}, which a file can't hold.")
+        raise ValueError(
+            f"set_output was called with {container!r}, but a file can hold only 'default', "
+            "'pandas' or 'polars'."
+        )
 
 
 def _check_requests(requests):
@@ -340,7 +350,7 @@ def _check_requests(requests):
         if not isinstance(values, dict) or not values.keys() <= REQUESTS[method]:
             raise ValueError(f"metadata are requested that {method} does not take.")
         if not all(type(v) is bool or _matches(r"[A-Za-z_]\w{0,63}", v) for v in values.values()):
-            raise ValueError(f"metadata are requested for {method} by what is no name.")
+            raise ValueError(f"a metadata request of {method} is neither a bool nor a name.")
 
 
 def _check_tensors(tensors, spec):
@@ -356,7 +366,7 @@ def _check_tensors(tensors, spec):
 
 
 def _room_for_names(n_losses, n_names):
-    """What is left of the bytes for objects: a number in a list takes 32, a name's place 8."""
+    """Return the bytes left for names, where a loss takes 32 bytes and a pointer to a name 8."""
     left = MAX_OBJECT_BYTES - 32 * n_losses - 8 * n_names
     _check_room(left)
     return left
@@ -365,25 +375,25 @@ def _room_for_names(n_losses, n_names):
 def _check_room(left):
     if left < 0:
         raise ValueError(
-            "the feature names or loss curves are longer than a file can hold. As objects of "
-            f"Python they would take more than {MAX_OBJECT_BYTES} bytes. Pickle the estimator, or "
-            "fit it to an array, without names."
+            "the feature names or loss curves are too long for a file: as Python objects they "
+            f"would take more than {MAX_OBJECT_BYTES} bytes. Pickle the estimator, or fit it to an "
+            "array, which has no names."
         )
 
 
 def _names(text, n_features, room):
     if text.count(0) != n_features or text[-1]:
-        raise ValueError("its feature names are not one for each feature.")
+        raise ValueError("it does not have exactly one name for each feature.")
     return np.fromiter(_split(text, room), dtype=object, count=n_features)
 
 
 def _split(text, room):
-    # One by one, since text as a whole may take four bytes for each character.
+    # Decodes one name at a time, since the whole text may take four bytes for each character.
     begin = 0
     while begin < len(text):
         end = text.index(0, begin)
         name = text[begin:end].decode()
-        room -= sys.getsizeof(name) + 8  # on average, to the next multiple of 16
+        room -= sys.getsizeof(name) + 8  # allocations are multiples of 16, which adds 8 on average
         _check_room(room)
         yield name
         begin = end + 1

@@ -1,4 +1,4 @@
-"""Fitted estimators as files, written at once or not at all and read without trust."""
+"""Read files without trusting them, and write files completely or not at all."""
 
 import contextlib
 import errno
@@ -14,7 +14,7 @@ from skae._version import __version__
 
 
 class ModelFileError(ValueError):
-    """What :func:`load` raises for a file that it can't make an estimator of.
+    """Error that :func:`load` raises for a file that it can't make an estimator of.
 
     See Also
     --------
@@ -35,7 +35,7 @@ def read(path: Any) -> State:
         way_out = (
             ""
             if isinstance(error, LaterFormatError)
-            else " Take a file as save wrote it: an intact copy, or save the estimator again."
+            else " Use an intact copy of the file, or save the estimator again."
         )
         message = f"{path!r} can't be loaded: {str(error)[:1000]}{way_out}"
         raise ModelFileError(message) from error
@@ -51,41 +51,41 @@ def write(state: State, path: Any) -> None:
     metadata, tensors = describe(state)
     try:
         pieces = encode(metadata, tensors)
-        # What could not be loaded is not written.
+        # Check that the file could be loaded before writing it.
         start = io.BytesIO(b"".join([*pieces[:2], pieces[2][:MAX_HEADER]]))
         restore(*check(read_header(start, sum(map(len, pieces)))), tensors)
     except ValueError as error:
-        raise ValueError(f"Of this estimator a file can't be made: {error}") from error
+        raise ValueError(f"This estimator can't be saved: {error}") from error
     _replace(path, pieces)
 
 
 def _open(path):
-    """Open a regular file, and wait for nothing else: a pipe would block."""
+    """Open a regular file; refuse other kinds without waiting, since a pipe would block."""
     flags = os.O_RDONLY
-    for name in ("O_NONBLOCK", "O_NOCTTY", "O_BINARY"):  # not all of them on every platform
+    for name in ("O_NONBLOCK", "O_NOCTTY", "O_BINARY"):  # some platforms lack some of these
         flags |= getattr(os, name, 0)
     try:
         file = open(path, "rb", opener=lambda path, _: os.open(path, flags))  # noqa: SIM115 (returned)
     except OSError as error:
         if error.errno not in (errno.EISDIR, errno.ELOOP, errno.ENXIO, errno.ENODEV):
             raise
-        raise ValueError(f"it is no regular file: {error.strerror}.") from error
+        raise ValueError(f"it is not a regular file: {error.strerror}.") from error
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         file.close()
-        raise ValueError("it is no regular file.")
+        raise ValueError("it is not a regular file.")
     return file
 
 
 def _replace(path, pieces):
-    """Put a file in the place of another when it is whole and on the disk, not before."""
+    """Replace a file by a new one, once the new one is complete and on the disk."""
     path = os.fsdecode(os.path.realpath(path))  # a link stays a link
     mode = _mode(path)
     folder = os.path.dirname(path)
-    if not os.path.isdir(folder):  # else the error would name the temporary file
+    if not os.path.isdir(folder):  # otherwise the error would name the temporary file
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), folder)
     temporary = os.path.join(folder, f".skae-{os.urandom(8).hex()}.tmp")
     try:
-        # Not by tempfile: its files are for their owner alone, and these get what the umask allows.
+        # Not with tempfile, whose files only the owner can use: these get what the umask allows.
         with open(temporary, "xb") as file:
             for piece in pieces:
                 file.write(piece)
@@ -102,8 +102,10 @@ def _replace(path, pieces):
 
 
 def _mode(path):
-    """Permissions of the file to replace, or None without one; refuse what is not to be replaced,
-    though the folder would allow that."""
+    """Return the permissions of the file to replace, or None if there is no file.
+
+    Refuse to replace what is not a writable regular file, even if the folder allows it.
+    """
     try:
         mode = os.stat(path).st_mode
     except FileNotFoundError:
@@ -111,15 +113,17 @@ def _mode(path):
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
     if not stat.S_ISREG(mode):
-        raise ValueError(f"save writes regular files, and {path!r} is none. Give another path.")
+        raise ValueError(
+            f"save can only write regular files, and {path!r} is not one. Give another path."
+        )
     if not os.access(path, os.W_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
     return stat.S_IMODE(mode)
 
 
 def _sync_folder(folder):
-    """Have the new name survive a crash too, where folders can be told so."""
-    # Not an error: the file is in its place, and some file systems can't.
+    """Make the new name survive a crash, where the file system can sync a folder."""
+    # A failure is not an error: the file is in its place, and some file systems can't sync.
     with contextlib.suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:

@@ -1,8 +1,9 @@
-"""Fitted estimators, and Pipelines around them, as ONNX graphs, by skl2onnx.
+"""Convert fitted estimators, and Pipelines that contain them, to ONNX graphs with skl2onnx.
 
-skl2onnx converts scikit-learn; what is here converts :class:`~skae.AutoencoderTransformer` inside
-it, from arrays alone: no Keras, no tracing. The functions reach skl2onnx as arguments of one call,
-so its global registries stay as they are unless :func:`register` is called.
+skl2onnx converts the parts from scikit-learn. This module converts
+:class:`~skae.AutoencoderTransformer` inside them from its arrays alone, without Keras or tracing.
+Its functions reach skl2onnx as arguments of a single call, so the global registries of skl2onnx do
+not change unless :func:`register` is called.
 """
 
 import numpy as np
@@ -31,16 +32,16 @@ try:
     from skae.onnx._inputs import columns_of, initial_types, restore
 except ImportError as error:
     raise ImportError(
-        "skae.onnx needs skl2onnx, which is not installed or not whole. Install it with: "
+        "skae.onnx needs skl2onnx, which is not installed or is incomplete. Install it with: "
         'pip install "skae[onnx]"'
     ) from error
 
 __all__ = ["register", "to_onnx"]
 
 METHODS = ("auto", "inverse_transform", "reconstruct")
-# Types whose every value float32 holds exactly.
+# Types whose values float32 holds exactly.
 NARROW = (BooleanTensorType, FloatTensorType, Int8TensorType, UInt8TensorType)
-# Steps whose inverse stretches each column and moves it.
+# Steps whose inverse scales and shifts each column.
 SCALERS = (MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler)
 
 
@@ -50,48 +51,56 @@ def to_onnx(model, X, *, method="auto", options=None, target_opset=None):
     Parameters
     ----------
     model : estimator
-        A fitted :class:`~skae.AutoencoderTransformer`, or what contains one and skl2onnx knows
-        otherwise: a Pipeline, FeatureUnion, ColumnTransformer or grid search.
+        A fitted :class:`~skae.AutoencoderTransformer`, or an estimator that contains one and whose
+        other parts skl2onnx can convert: a Pipeline, FeatureUnion, ColumnTransformer or grid
+        search.
 
     X : {array-like, sparse matrix} of shape (n_samples, n_features)
-        A row or more of what the model will be given, for their dtype and width: codes of shape
-        (n_samples, n_components) for ``method="inverse_transform"``. The graph computes in
-        float32 if that holds every value of the types in X exactly (float16, bool, integers of 8
-        and 16 bits), else in float64; sums of dense layers are float64 in either case, then
-        rounded. An array makes one input, "X", of any number of rows. A pandas or polars frame
-        makes an input for each column, with its name and type. An output that a column has the
-        name of gets a number.
+        One or more rows of the data that the graph will be given. Only their dtype and width are
+        used. For ``method="inverse_transform"`` these are codes, of shape (n_samples,
+        n_components).
+
+        The graph computes in float32 if float32 holds every value of the types in X exactly
+        (float16, float32, bool, integers of 8 and 16 bits), and in float64 otherwise. The sums of
+        dense layers are computed in float64 in either case, and then rounded.
+
+        An array becomes one input, "X", with any number of rows. Each column of a pandas or polars
+        frame becomes an input with the name and type of the column. If an output would have the
+        name of a column, a number is added to the name of the output.
 
     method : {"auto", "inverse_transform", "reconstruct"}, default="auto"
-        What the graph computes. "auto" is `transform` of a transformer, label and probabilities
-        of a classifier and `predict` of a regressor. "reconstruct" is `transform` and
-        `inverse_transform` in sequence. Both ways back exist for the estimator itself and for a
-        Pipeline of it with MaxAbsScaler, MinMaxScaler, RobustScaler and StandardScaler.
+        What the graph computes. "auto" computes `transform` of a transformer, the label and
+        probabilities of a classifier, and `predict` of a regressor. "reconstruct" computes
+        `transform` followed by `inverse_transform`. "inverse_transform" and "reconstruct" are
+        available for the estimator itself, and for a Pipeline of it with MaxAbsScaler,
+        MinMaxScaler, RobustScaler and StandardScaler.
 
     options : dict or None, default=None
-        Options of skl2onnx. None is ``{"zipmap": False}`` for a classifier: probabilities are an
-        array of shape (n_samples, n_classes), as from `predict_proba`, where skl2onnx itself
-        makes a list of dicts.
+        Options of skl2onnx. For a classifier, None means ``{"zipmap": False}``: probabilities are
+        an array of shape (n_samples, n_classes), as returned by `predict_proba`, while skl2onnx
+        returns a list of dicts by default.
 
     target_opset : int, dict or None, default=None
-        Highest version of ONNX' operators to use; None is what skl2onnx is tested with.
+        Highest version of the ONNX operators to use. None means the version that skl2onnx is
+        tested with.
 
     Returns
     -------
     onnx_model : onnx.ModelProto
-        The graph. ``onnx_model.SerializeToString()`` is what a file holds and onnxruntime takes.
+        The graph. ``onnx_model.SerializeToString()`` returns the bytes for a file or for
+        onnxruntime.
 
     See Also
     --------
-    register : For calling skl2onnx oneself.
+    register : Let skl2onnx convert the estimator in calls of your own.
 
     Notes
     -----
-    A variational code is its mean, as in `transform`. Values that `transform` refuses, NaN and
-    infinity, pass through a graph.
+    The code of a variational autoencoder is its mean, as in `transform`. Unlike `transform`, a
+    graph does not refuse NaN and infinity: they pass through it.
 
-    In float64 onnxruntime has neither the "gelu" activation nor convolutions; these raise an
-    error. Custom networks are Keras' to export.
+    In float64, onnxruntime does not support the "gelu" activation and convolutions; converting
+    them raises an error. Export a custom network with Keras instead.
 
     Examples
     --------
@@ -114,13 +123,15 @@ def to_onnx(model, X, *, method="auto", options=None, target_opset=None):
     >>> probabilities.shape
     (1797, 10)
 
-    And back, from codes to digits:
+    Convert codes back to digits:
 
     >>> codes = pipe[:-1].transform(X)
     >>> decoder = to_onnx(pipe[:-1], codes[:1], method="inverse_transform")
     """
     if method not in METHODS:
-        raise ValueError(f"The 'method' parameter must be one of {METHODS}. Got {method!r}.")
+        raise ValueError(
+            f"The 'method' parameter of to_onnx must be one of {METHODS}. Got {method!r} instead."
+        )
     check_is_fitted(model)
     columns = columns_of(X)
     if options is None and method == "auto" and is_classifier(model):
@@ -167,14 +178,14 @@ def register():
 
 
 class _Inverse(BaseEstimator):
-    """What stands in a Pipeline for the way back through one of its steps."""
+    """The inverse of one step, as a step of a Pipeline."""
 
     def __init__(self, step):
         self.step = step
 
 
 def _inverses(model):
-    """The way back through a model, last step first."""
+    """Return the inverses of the steps of a model, last step first."""
     if isinstance(model, Pipeline):
         return [inverse for _, step in model.steps[::-1] for inverse in _inverses(step)]
     if model is None or model == "passthrough":
@@ -182,20 +193,20 @@ def _inverses(model):
     if isinstance(model, (AutoencoderTransformer, *SCALERS)):
         return [_Inverse(model)]
     raise ValueError(
-        "The way back is converted for AutoencoderTransformer, MaxAbsScaler, MinMaxScaler, "
+        "The inverse can be converted only for AutoencoderTransformer, MaxAbsScaler, MinMaxScaler, "
         f"RobustScaler, StandardScaler and Pipelines of them. Got {type(model).__name__}. Convert "
-        "the part of the Pipeline without it, pipe[:-1] for example, or the autoencoder alone."
+        "a part of the Pipeline without it, for example pipe[:-1], or the autoencoder alone."
     )
 
 
 def _set_shape(operator):
-    """Set type and shape of what a step gives; skl2onnx asks for them first."""
+    """Set the type and shape of a step's output, which skl2onnx asks for first."""
     n_in, n_out = _widths(operator.raw_operator)
     given = [variable.get_second_dimension() for variable in operator.inputs]
     if None not in given and sum(given) != n_in:
         raise ValueError(
-            f"X has {sum(given)} columns, but the model takes {n_in}: features, or with "
-            "method='inverse_transform' codes. Give a row or more of what it will be given."
+            f"X has {sum(given)} columns, but the model takes {n_in}: features, or components if "
+            "method='inverse_transform'. Give one or more rows of the data that the graph will get."
         )
     output = operator.outputs[0]
     narrow = all(isinstance(variable.type, NARROW) for variable in operator.inputs)
@@ -204,7 +215,7 @@ def _set_shape(operator):
 
 
 def _convert(scope, operator, container):
-    """Add the operators of a step."""
+    """Add the operators of a step to the graph."""
     output, model = operator.outputs[0], operator.raw_operator
     op = _Operators(scope, container, guess_numpy_type(output.type))
     columns = [
@@ -220,7 +231,7 @@ def _convert(scope, operator, container):
         model = model.step
         result = decode(op, _spec(model, op.dtype, "output"), model.weights_, X)
     else:
-        # What becomes of zero and of one says how each column is moved and stretched.
+        # The inverses of zero and one give the shift and the scale of each column.
         zero = model.step.inverse_transform(np.zeros((1, model.step.n_features_in_)))
         one = model.step.inverse_transform(np.ones((1, model.step.n_features_in_)))
         result = op("Add", op("Mul", X, one - zero), zero)
@@ -228,7 +239,7 @@ def _convert(scope, operator, container):
 
 
 def _widths(model):
-    """Numbers of columns that a step takes and gives."""
+    """Return the numbers of columns of a step's input and output."""
     if isinstance(model, _Inverse):
         return _widths(model.step)[::-1]
     if isinstance(model, AutoencoderTransformer):
@@ -237,13 +248,16 @@ def _widths(model):
 
 
 def _spec(estimator, dtype, end):
-    """Description of a network that the graph can compute; `end` is "code" or "output"."""
+    """Return the description of a network, checked for what a graph can compute.
+
+    `end` is "code" or "output".
+    """
     spec = NetworkSpec(**estimator.network_)
     if spec.network is not None:
         raise ValueError(
-            "A custom network can't be converted from its weights: its layers are Keras'. Got "
-            f"network={spec.network!r}. Take encoder and decoder from to_keras(), and export them "
-            "with Keras: encoder.export('encoder.onnx', format='onnx')."
+            "A custom network can't be converted from its weights, because only Keras knows its "
+            f"layers. Got network={spec.network!r}. Get encoder and decoder from to_keras(), and "
+            "export them with Keras: encoder.export('encoder.onnx', format='onnx')."
         )
     names = {getattr(spec, f"{end}_activation")}
     if spec.hidden_layer_sizes:
@@ -253,14 +267,14 @@ def _spec(estimator, dtype, end):
     if dtype == np.float64 and lacking:
         raise ValueError(
             f"onnxruntime does not compute this in float64: {', '.join(lacking)}. Give X as "
-            "float32, X.astype('float32'): the graph then computes in float32, whatever the "
-            "model was fitted on."
+            "float32, for example as X.astype('float32'): the graph then computes in float32, "
+            "whatever dtype the model was fitted on."
         )
     return spec
 
 
 class _Operators:
-    """Adds operators to a graph that skl2onnx is making."""
+    """Add operators to a graph that skl2onnx is making."""
 
     def __init__(self, scope, container, dtype):
         self.scope = scope
@@ -276,7 +290,7 @@ class _Operators:
 
     def _constant(self, value):
         array = np.asarray(value)
-        if array.dtype.kind == "f":  # whole numbers are shapes and positions
+        if array.dtype.kind == "f":  # integers are shapes and positions, and keep their dtype
             array = array.astype(self.dtype)
         tensor = numpy_helper.from_array(np.ascontiguousarray(array))
         name = self.scope.get_unique_variable_name("constant")

@@ -1,8 +1,8 @@
-"""Inputs of an ONNX graph: names and types as the rows have them.
+"""Inputs of an ONNX graph, with the names and types of the columns of X.
 
-skl2onnx takes the precision of a graph from the first of its inputs, and changes names that are not
-identifiers. So a graph is converted with inputs of one precision, and gets the names and types of
-the rows' columns afterwards.
+skl2onnx takes the precision of a graph from its first input, and changes names that are not
+identifiers. The graph is therefore converted with inputs of one precision, and gets the names and
+types of the columns of X afterwards.
 """
 
 import itertools
@@ -15,7 +15,7 @@ from sklearn.utils import check_array
 
 
 class Column(NamedTuple):
-    """An input: a column of a frame, or a whole array."""
+    """An input of a graph: one column of a frame, or a whole array."""
 
     name: str
     dtype: np.dtype
@@ -23,16 +23,16 @@ class Column(NamedTuple):
 
 
 def columns_of(X: Any) -> list[Column]:
-    """The inputs that a graph has for rows like X."""
+    """Return the inputs that a graph has for rows like those of X."""
     if not hasattr(X, "columns"):
         X = check_array(X, dtype=None, accept_sparse=True, ensure_all_finite=False)[:1]
-        X = X if isinstance(X, np.ndarray) else X.toarray()  # onnxruntime has dense rows alone
+        X = X if isinstance(X, np.ndarray) else X.toarray()  # onnxruntime takes only dense rows
         return [Column("X", _dtype("X", X), X.shape[1])]
     names = [str(name) for name in X.columns]
     if "" in names or len(set(names)) < len(names):
         raise ValueError(
-            "The inputs of a graph have the names of X's columns, which must differ and can't be "
-            f"empty. Got {names!r}. Rename the columns, or give X as an array."
+            "The inputs of a graph are named after the columns of X, so their names must differ "
+            f"and can't be empty. Got {names!r}. Rename the columns, or give X as an array."
         )
     return [
         Column(name, _dtype(name, np.asarray(X[given][:1])), 1)
@@ -41,7 +41,7 @@ def columns_of(X: Any) -> list[Column]:
 
 
 def _dtype(name, values):
-    """Type that values are given to a graph as; str for strings."""
+    """Return the dtype in which a graph takes the values; str for strings."""
     kind = values.dtype.kind
     if kind in "biuf" and values.dtype.itemsize <= 8:
         return values.dtype.newbyteorder("=")
@@ -49,14 +49,14 @@ def _dtype(name, values):
         return np.dtype(str)
     if not _all_numbers(values):
         raise ValueError(
-            f"An input of a graph has numbers or strings, and {name!r} has neither. Got values "
-            f"such as {values.flat[0]!r}, of dtype {values.dtype}. Convert them before."
+            f"An input of a graph must hold numbers or strings, and {name!r} has neither. Got "
+            f"values such as {values.flat[0]!r}, of dtype {values.dtype}. Convert them first."
         )
     return np.dtype(np.float64)
 
 
 def _all_numbers(values):
-    """Whether they are numbers, in objects too, as those beside a missing value are."""
+    """Return whether all values are numbers, even as objects, as they are with missing values."""
     try:
         values.astype(np.float64)
     except (TypeError, ValueError):
@@ -65,8 +65,10 @@ def _all_numbers(values):
 
 
 def initial_types(columns: list[Column]) -> list[tuple[str, Any]]:
-    """Inputs for skl2onnx, all numbers in the precision that the estimator has for such rows:
-    float32 where that holds every value of every type exactly, else float64."""
+    """Return the inputs for skl2onnx, with all numbers in the estimator's precision for X.
+
+    It is float32 if float32 holds every value of every type exactly, else float64.
+    """
     narrow = all(np.can_cast(column.dtype, np.float32) for column in columns if _numbers(column))
     numbers = FloatTensorType if narrow else DoubleTensorType
     return [
@@ -80,7 +82,7 @@ def _numbers(column):
 
 
 def restore(graph: GraphProto, columns: list[Column]) -> None:
-    """Give the inputs of a converted graph the columns' names and types."""
+    """Give the inputs of a converted graph the names and types of the columns."""
     names = _names(graph)
     taken = names.union(column.name for column in columns)
     renamed = {column.name: _free(column.name, taken) for column in columns if column.name in names}
@@ -108,7 +110,7 @@ def _element_type(column):
 
 
 def _names(graph):
-    """Names of all values in a graph and in those within its nodes."""
+    """Return the names of all values in a graph and in the graphs inside its nodes."""
     names = {value.name for value in _values(graph)}
     for node in graph.node:
         names.update(node.input, node.output)
@@ -129,7 +131,7 @@ def _inner_graphs(node):
 
 
 def _free(name, taken):
-    """A name that no value has; it is taken then."""
+    """Return a name that no value has, and mark it as taken."""
     free = next(f"{name}_{i}" for i in itertools.count(1) if f"{name}_{i}" not in taken)
     taken.add(free)
     return free
