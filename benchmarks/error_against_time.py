@@ -1,10 +1,11 @@
-"""Test error against training time, as a picture: skae, plain Keras, MLPRegressor and PCA.
+"""Plot test error against training time for skae, plain Keras, MLPRegressor and PCA.
 
     python benchmarks/error_against_time.py --mnist mnist.npz   # about three minutes
     python benchmarks/error_against_time.py                     # on 5,000 digits
 
-All train 32 components on digits scaled to [0, 1]. Imports and computing test errors are left out.
-Each point of skae is a fit of its own, since its learning rate depends on the number of epochs.
+All train 32 components on digits scaled to [0, 1]. The times leave out imports and the computation
+of test errors. Each point of skae is a fit of its own, since its learning rate depends on the
+number of epochs.
 """
 
 import argparse
@@ -21,7 +22,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPRegressor
 from speed import error, once
 
-import skae._keras.training  # noqa: F401 (the import is not part of any figure)
+import skae._keras.training  # noqa: F401 (no figure includes this import)
 from skae import AutoencoderTransformer
 
 EPOCHS = (1, 2, 3, 5, 10, 20)
@@ -78,7 +79,7 @@ def draw(curves, caption, output):
         marker = {1: "D", len(EPOCHS): "o"}.get(len(curve))
         axis.plot(seconds, errors, color=color, linewidth=1, marker=marker, markersize=4)
         place = {"xytext": (6, 0), "verticalalignment": "center"}
-        if name == "skae, default":  # beside it is the other line of skae
+        if name == "skae, default":  # the other line of skae is beside it
             place = {"xytext": (0, -8), "verticalalignment": "top", "horizontalalignment": "center"}
         axis.annotate(name, curve[-1], textcoords="offset points", color=color, **place)
     points = [point for curve in curves.values() for point in curve]
@@ -102,7 +103,7 @@ def main():
     warnings.simplefilter("ignore", ConvergenceWarning)
     X, X_test = load(arguments.mnist)
     default = skae_point(X, X_test)
-    skae_point(X, X_test, epochs=1, batch_size=128)  # compiles for this size of batch
+    skae_point(X, X_test, epochs=1, batch_size=128)  # compiles for this batch size
     curves = {
         "skae, default": [default],
         "skae, 1 to 20 epochs": [skae_point(X, X_test, epochs=n, batch_size=128) for n in EPOCHS],

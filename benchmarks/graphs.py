@@ -1,12 +1,12 @@
-"""Graphs of ONNX beside the estimators they were made of: largest difference, and latency.
+"""Compare ONNX graphs with the estimators they were made from: largest difference and latency.
 
     python benchmarks/graphs.py                       # digits and 5,000 of MNIST, two minutes
     python benchmarks/graphs.py --mnist mnist.npz
 
-Differences are of codes, reconstructions and probabilities, in this order, that a Pipeline with
-scaler and classifier gives for rows it has not seen, each relative to its largest value; "labels"
-counts those that differ. A classifier multiplies what rounding leaves in the codes. Latency is
-that of `transform` for one row, in turns, medians.
+A Pipeline with a scaler and a classifier gives codes, reconstructions and probabilities for rows it
+has not seen. The table shows the largest difference of each, in this order, relative to the largest
+value; "labels" counts the labels that differ. A classifier multiplies the rounding errors of the
+codes. Latency is the median time of `transform` for one row, with both sides timed in turns.
 """
 
 import argparse
@@ -38,7 +38,7 @@ VARIANTS = {
 
 
 def mnist(path):
-    """Bytes of MNIST and their labels, to fit on and to compare on."""
+    """Return digits of MNIST as bytes and their labels, to fit on and to compare on."""
     if path:
         with np.load(path) as arrays:
             X, y = arrays["x_train"].reshape(-1, 784), arrays["y_train"]
@@ -59,7 +59,10 @@ def difference(actual, expected):
 
 
 def compare(pipe, X):
-    """Labels that differ; largest differences of codes, reconstructions and probabilities."""
+    """Return the number of labels that differ, and the largest differences.
+
+    The differences are those of codes, reconstructions and probabilities.
+    """
     labels, probabilities = session(to_onnx(pipe, X)).run(None, {"X": X})
     codes = pipe[:-1].transform(X)
     back = session(to_onnx(pipe[:-1], codes, method="inverse_transform"))
@@ -71,14 +74,14 @@ def compare(pipe, X):
 
 
 def latencies(estimator, row):
-    """Median seconds of one row through the graph and through the estimator."""
+    """Return the median seconds for one row through the graph and through the estimator."""
     graph = session(to_onnx(estimator, row))
     sides = (lambda: graph.run(None, {"X": row}), lambda: estimator.transform(row))
     return medians(*sides, calls=300)
 
 
 def row(data, name, parameters, X, y):
-    """Fit one variant, and print its line of the table."""
+    """Fit one variant and print its line of the table."""
     convolutional = name == "convolutional"
     if convolutional:
         side = int(X.shape[1] ** 0.5)

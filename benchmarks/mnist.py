@@ -1,11 +1,11 @@
-"""What each kind of network reaches on all of MNIST, as a Markdown table.
+"""Measure what each kind of network reaches on all of MNIST, and print a Markdown table.
 
     python benchmarks/mnist.py --mnist mnist.npz   # about 10 minutes on 2 cores
 
-Errors are mean squared errors of the 10,000 test digits, in [0, 1]: per pixel, or per digit (784
-pixels) where Hinton & Salakhutdinov ("Reducing the dimensionality of data with neural networks",
-Science, 2006) give theirs so. Of PCA's 30 components they report 13.87 per digit, of their
-network 3.00.
+Errors are mean squared errors on the 10,000 test digits, scaled to [0, 1]. They are per pixel, or
+per digit (784 pixels) where Hinton & Salakhutdinov ("Reducing the dimensionality of data with
+neural networks", Science, 2006) report theirs per digit: 13.87 for PCA with 30 components and 3.00
+for their network.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from skae import AutoencoderTransformer
 
 
 def fit(X, n_components, **parameters):
-    """A fitted estimator, and its parameters and time for the table."""
+    """Return a fitted estimator, with its parameters and time for the table."""
     start = time.perf_counter()
     estimator = AutoencoderTransformer(n_components, random_state=0, **parameters).fit(X)
     taken = f"{time.perf_counter() - start:.0f} s"
@@ -54,7 +54,7 @@ def reconstruction(X, X_test):
 
 
 def denoising(X, X_test):
-    """From digits of which 30 % of the pixels are masked to the digits."""
+    """Reconstruct digits from copies with 30% of the pixels masked."""
     rng = np.random.default_rng(0)
     masked, masked_test = (
         np.where(rng.random(part.shape) < 0.3, 0, part).astype(part.dtype) for part in (X, X_test)

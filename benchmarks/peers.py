@@ -1,13 +1,13 @@
-"""An autoencoder of 32 components by each library that a user could pick, as a Markdown table.
+"""Train an autoencoder of 32 components with each library that a user could pick.
 
     pip install "skae[benchmarks]"
     python benchmarks/peers.py --quick                           # 5 epochs of 5,000 digits
     python benchmarks/peers.py --mnist mnist.npz --epochs 50
 
-Every peer trains Dense(32, relu), Dense(784, sigmoid) by Adam in batches of 256 for that many
-epochs. Exceptions are skae, the default estimator, which chooses its epochs itself; PCA, which has
-none; MLPRegressor, whose output is linear; and encdr, which is linear without hidden layers.
-Imports are left out, compilation is counted.
+The results are printed as a Markdown table. Every peer trains Dense(32, relu), Dense(784, sigmoid)
+with Adam in batches of 256 for the given number of epochs. The exceptions are skae, whose default
+estimator chooses its epochs itself; PCA, which has none; MLPRegressor, whose output is linear; and
+encdr, which is linear without hidden layers. The times leave out imports and include compilation.
 """
 
 import argparse
@@ -80,7 +80,7 @@ def skorch(X, epochs):
 def encdr(X, epochs):
     from encdr import ENCDR
 
-    # Its table of layers would end up in ours.
+    # Otherwise encdr would print its table of layers into ours.
     quiet = {"enable_progress_bar": False, "enable_model_summary": False, "logger": False}
     model = ENCDR(
         hidden_dims=[],
@@ -129,7 +129,7 @@ PEERS = {
 
 
 def measure(make, path, epochs):
-    """Seconds to fit and test error, or None without the library."""
+    """Return the seconds to fit and the test error, or None if the library is not installed."""
     from speed import error, once
 
     X, X_test = load(path)
@@ -142,7 +142,7 @@ def measure(make, path, epochs):
 
 
 def in_own_process(*arguments):
-    """Measure where no other peer has run: torch crashes once TensorFlow has trained."""
+    """Measure in a new process, since torch crashes once TensorFlow has trained."""
     spawn = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(1, mp_context=spawn) as pool:
         return pool.submit(measure, *arguments).result()

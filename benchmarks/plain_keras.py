@@ -1,10 +1,10 @@
-"""The plain Keras program that skae is measured against, as a user would write it."""
+"""Define the plain Keras program that skae is measured against, as a user would write it."""
 
 import keras
 
 
 def build(n_features, n_components, dtype="float32"):
-    """Dense encoder and decoder, compiled with Adam and squared error."""
+    """Return a dense encoder and decoder, compiled with Adam and squared error."""
     inputs = keras.Input((n_features,), dtype=dtype)
     code = keras.layers.Dense(n_components, "relu", dtype=dtype)(inputs)
     outputs = keras.layers.Dense(n_features, "sigmoid", dtype=dtype)(code)
@@ -14,7 +14,7 @@ def build(n_features, n_components, dtype="float32"):
 
 
 def fit(model, X, X_val=None, epochs=50, batch_size=256):
-    """Train, validating after every epoch where there are rows to validate on."""
+    """Train the model, and validate after every epoch if there are rows to validate on."""
     validation = None if X_val is None else (X_val, X_val)
     model.fit(
         X,

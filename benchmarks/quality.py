@@ -1,13 +1,13 @@
-"""Reconstruction of unseen rows, relative to PCA's, on every data set scikit-learn ships or makes.
+"""Compare the error on unseen rows with PCA's on every data set scikit-learn ships or makes.
 
     python benchmarks/quality.py                          # the default network
     python benchmarks/quality.py --hidden 128             # a deep one
     python benchmarks/quality.py --dtype float64 --quick  # one seed, a minute
 
-Each line is a data set, a scaling and a number of components: the ratio of test errors of
-`AutoencoderTransformer(k)` and `PCA(k)` for each seed (70/30 split), and their median. Where both
-errors are under 1e-4 of the variance, they count as equal. The last lines are the geometric mean
-and the worst of the medians, for each group of data and for all.
+Each line is for a data set, a scaling and a number of components. It shows the ratio of the test
+errors of `AutoencoderTransformer(k)` and `PCA(k)` for each seed (70/30 split), and the median of
+these ratios. If both errors are under 1e-4 of the variance, they count as equal. The last lines
+show the geometric mean and the worst of the medians, for each group of data and for all.
 """
 
 import argparse
@@ -26,7 +26,7 @@ SCALINGS = {"standardised": StandardScaler, "min-max": MinMaxScaler, "raw": Func
 
 
 def data_sets():
-    """Yield name, group and rows."""
+    """Yield the name, the group and the rows of each data set."""
     rng = np.random.default_rng(0)
     yield "iris", "tables", datasets.load_iris().data
     yield "wine", "tables", datasets.load_wine().data

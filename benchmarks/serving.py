@@ -1,14 +1,14 @@
-"""The server of `examples/serve_pipeline.py` under load, beside the same Pipeline with PCA.
+"""Put the server of `examples/serve_pipeline.py` under load, beside the same Pipeline with PCA.
 
     python benchmarks/serving.py                # 30 s each, in slices of 5 s in turns
     python benchmarks/serving.py --seconds 5
 
-In an environment without PyTorch, which skops imports where it is installed: it takes each worker
-260 MB more.
+Run this in an environment without PyTorch. skops imports PyTorch where it is installed, which takes
+each worker 260 MB more.
 
-Four gunicorn workers for each Pipeline, one row a request, 64 connections at a time from a process
-of its own on the same machine. An answer that is late, broken or another label than the
-Pipeline's own counts as an error. Memory is read from /proc, so this runs on Linux.
+Each Pipeline has four gunicorn workers. A separate process on the same machine sends one row per
+request, over 64 connections at a time. An answer counts as an error if it is late, broken or not
+the Pipeline's own label. Memory is read from /proc, so this runs on Linux.
 """
 
 import argparse
@@ -43,7 +43,7 @@ TIMEOUT = 10.0
 
 
 def fit(path, reducer):
-    """Fit and store a Pipeline in a process that ends, and its TensorFlow with it."""
+    """Fit and store a Pipeline in a process of its own, so that TensorFlow ends with it."""
     code = f"import skae, sklearn.decomposition, serve_pipeline as s; s.fit_and_store({path!r}, "
     subprocess.run(
         [sys.executable, "-c", f"{code}{reducer})"],
@@ -55,7 +55,7 @@ def fit(path, reducer):
 
 @contextlib.contextmanager
 def server(path, folder):
-    """A server of the Pipeline in a file; its process and port."""
+    """Serve the Pipeline in a file, and yield the process and the port of the server."""
     log = pathlib.Path(f"{path}.log")
     process = subprocess.Popen(
         [
@@ -78,7 +78,7 @@ def server(path, folder):
 
 
 async def ask(port, row):
-    """One connection, one request: the label."""
+    """Send one request over one connection, and return the label."""
     body = json.dumps([row]).encode()
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
@@ -92,7 +92,10 @@ async def ask(port, row):
 
 
 def load(port, seconds, rows, labels):
-    """Ask over many connections at once; return seconds for each answer, errors, and how long."""
+    """Ask over many connections at once, and return how this went.
+
+    That is the seconds that each answer took, the errors, and the seconds that all of it took.
+    """
     times, errors = [], []
 
     async def client(row, label):
@@ -115,7 +118,7 @@ def load(port, seconds, rows, labels):
 
 
 def worker_state(process):
-    """Peak megabytes of each worker, and whether one has mapped TensorFlow."""
+    """Return the peak megabytes of each worker, and whether one has mapped TensorFlow."""
     children = subprocess.run(
         ["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=True
     ).stdout.split()
@@ -129,7 +132,10 @@ def worker_state(process):
 
 
 def measure(seconds, folder):
-    """Both servers, one under load at a time: for each its slices of load, and its workers."""
+    """Measure both servers, with one of them under load at a time.
+
+    Return the slices of load and the state of the workers of each.
+    """
     rows = load_digits().data[-CONNECTIONS:]
     n_slices = max(1, round(seconds / SLICE))
     with contextlib.ExitStack() as stack:
@@ -150,7 +156,7 @@ def measure(seconds, folder):
 
 
 def report(name, slices, workers):
-    """One line of the table; errors, if there are any, go to stderr."""
+    """Print one line of the table, and the errors, if any, to stderr."""
     times = np.concatenate([part[0] for part in slices])
     errors = [error for part in slices for error in part[1]]
     rate = len(times) / sum(part[2] for part in slices)

@@ -1,9 +1,9 @@
-"""What skae costs beside what users would pick instead, as a Markdown table.
+"""Compare what skae costs with what users would pick instead, and print a Markdown table.
 
     python benchmarks/speed.py --mnist mnist.npz   # about 15 minutes
     python benchmarks/speed.py --quick             # under two, on 5,000 digits
 
-Both sides of a row are timed in one run, in turns; what is shown are medians.
+Both sides of a row are timed in one run, in turns. The table shows medians.
 """
 
 import argparse
@@ -35,11 +35,11 @@ PLAIN = {
 
 
 def medians(*sides, repeats=7, calls=1):
-    """Median seconds of each side, timed in turns."""
+    """Return the median seconds of each side, timed in turns."""
     times = [[] for _ in sides]
     for _ in range(repeats):
         for side, measured in zip(sides, times, strict=True):
-            time.sleep(0.2)  # half as long, idle threads of OpenBLAS spin, in the next side's way
+            time.sleep(0.2)  # idle OpenBLAS threads spin for half as long, in the next side's way
             start = time.perf_counter()
             for _ in range(calls):
                 side()
@@ -67,7 +67,7 @@ def compare(label, ours, theirs, goal, *, inverse=False):
 
 
 def first_fit(path, dtype):
-    """Seconds of a default fit in a process of its own, tracing included, the import left out."""
+    """Return the seconds of a default fit in a new process, with tracing but not the import."""
     code = """
         import sys, time
         import skae._keras.training
@@ -82,7 +82,7 @@ def first_fit(path, dtype):
 
 
 def whole_fit(path, epochs, dtype):
-    """A default fit to its end, five times around the plain program to its end."""
+    """Time a default fit to its end, five times, before and after the plain program to its end."""
     import plain_keras
 
     X, X_test = (part.astype(dtype) for part in load(path))
@@ -136,7 +136,7 @@ def one_epoch(X):
 
 
 def variants(X):
-    """A training step of each variant beside the plain one of the same layers."""
+    """Time a training step of each variant beside one of the plain network of the same layers."""
     settings = {**PLAIN, "hidden_layer_sizes": (128,), "code_activation": "linear"}
 
     def epochs(n, parameters):
@@ -154,7 +154,7 @@ def variants(X):
         compare(f"one epoch, {label}; the plain network of the same layers", ours, theirs, goal)
 
 
-# In a process of its own: what earlier fits have set up would make it faster.
+# This runs in a new process, since what earlier fits have set up would make it faster.
 FIRST_FIT = """
     import time
     import numpy as np
@@ -194,7 +194,7 @@ def transforms(X):
     compare("the same; `np.maximum(X @ W + b, 0)`", mine, product, "<= 1.2")
 
 
-# Not ru_maxrss, which a process inherits from the one that started it.
+# This is not ru_maxrss, since a process inherits that from the one that started it.
 PEAK = """
 def peak():
     with open("/proc/self/status") as lines:
@@ -203,7 +203,7 @@ def peak():
 
 
 def fresh(code, *arguments):
-    """The number that a program of its own prints."""
+    """Run a program in a process of its own, and return the number that it prints."""
     command = [sys.executable, "-c", PEAK + textwrap.dedent(code), *arguments]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
@@ -279,7 +279,7 @@ def grid_search(n_epochs):
 
 
 def growth():
-    """How the time of a fit of fixed epochs grows, tracing left out."""
+    """Time fits of fixed epochs on growing data, without tracing."""
     rng = np.random.default_rng(0)
 
     def fit(n_rows, n_features, n_components):
@@ -307,7 +307,7 @@ def main():
     import keras
     import tensorflow as tf
 
-    import skae._keras.training  # noqa: F401 (the import is not part of any figure)
+    import skae._keras.training  # noqa: F401 (no figure includes this import)
 
     print(
         f"{time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores ({platform.machine()}), "
@@ -320,7 +320,7 @@ def main():
     if not arguments.quick:
         whole_fit(arguments.mnist, 50, "float64")
     one_epoch(X)
-    if not arguments.quick:  # on 5,000 digits the differences are milliseconds, that is noise
+    if not arguments.quick:  # on 5,000 digits the differences are milliseconds, which is noise
         variants(X)
     small_fits()
     transforms(X)

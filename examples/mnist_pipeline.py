@@ -1,11 +1,12 @@
-"""An autoencoder where PCA stood: digits, 32 components, a classifier behind them.
+"""Replace PCA by an autoencoder in a Pipeline of digits, 32 components and a classifier.
 
-The same pipeline is fitted twice, once with each. The autoencoder's codes are as good for the
-classifier and keep much more of each digit: the picture shows what either makes of 32 numbers.
+The same Pipeline is fitted twice, once with each reducer. The autoencoder's codes are as good for
+the classifier as PCA's, and keep much more of each digit. The picture shows what each reducer
+reconstructs from 32 numbers.
 """
 
 # %%
-# The digits are bytes; both methods get them scaled to [0, 1].
+# The digits are bytes. Both methods get them scaled to [0, 1].
 import time
 
 import numpy as np
@@ -26,7 +27,7 @@ def to_unit_interval(X):
 
 
 # %%
-# Two pipelines that differ in one step.
+# Fit two Pipelines that differ in one step.
 reducers = {
     "AutoencoderTransformer()": AutoencoderTransformer(random_state=0),
     "PCA(32)": PCA(32, random_state=0),
@@ -53,10 +54,10 @@ for name, reducer in reducers.items():
     reconstructions[name] = reducer.inverse_transform(codes)
     loss = error(reconstructions[name], images)
     print(f"{name:26}{accuracy:10.3f}{loss:18.5f}{fit_time:7.1f} s{transform_time * 1000:9.1f} ms")
-print("\nThe first fit includes the import of TensorFlow; no other step needs it.")
+print("\nThe time of the first fit includes the import of TensorFlow. No other step needs it.")
 
 # %%
-# One digit of each class: as it was, and from 32 numbers.
+# Draw one digit of each class: the original, and its reconstructions from 32 numbers.
 chosen = [np.flatnonzero(y_test == digit)[0] for digit in range(10)]
 rows = {"original": images[chosen]}
 for name, digits in reconstructions.items():

@@ -1,8 +1,8 @@
-"""The plain autoencoder of textbooks: 784-32-784, Adam, squared error, 50 epochs.
+"""Train the plain autoencoder of textbooks: 784-32-784, Adam, squared error, 50 epochs.
 
-It starts from random weights and trains at a constant rate, with the test digits' error recorded
-after each epoch. What `AutoencoderTransformer()` does instead by default is in
-`mnist_pipeline.py`: it starts from PCA and needs a few epochs.
+It starts from random weights and trains at a constant learning rate. The error on the test digits
+is recorded after each epoch. `mnist_pipeline.py` shows what `AutoencoderTransformer()` does by
+default instead: it starts from PCA and needs a few epochs.
 """
 
 # %%
@@ -13,7 +13,7 @@ from skae import AutoencoderTransformer
 X_train, X_test, _, _ = load_scaled(parse_arguments(__doc__))
 
 # %%
-# `X_val` only records: without early stopping it chooses nothing.
+# Without early stopping, `X_val` is only used to record the validation loss.
 autoencoder = AutoencoderTransformer(
     n_components=32,
     code_activation="relu",
@@ -30,7 +30,7 @@ autoencoder = AutoencoderTransformer(
 autoencoder.fit(X_train, X_val=X_test)
 
 # %%
-# Most is gained in the first ten epochs; the last thirty take off a few per cent.
+# Most of the gain comes in the first ten epochs. The last thirty lower the error by a few percent.
 for epoch in (1, 2, 5, 10, 20, 50):
     print(
         f"epoch {epoch:2}: training error {autoencoder.loss_curve_[epoch - 1]:.5f}, "

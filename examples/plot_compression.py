@@ -1,7 +1,7 @@
-"""Digits in a few bytes: error against size for codes of 2 to 64 components, of 8 bits each.
+"""Compress digits to a few bytes: error against size for 2 to 64 components of 8 bits each.
 
-A code is rounded to 256 steps between its extremes on the training digits, so that a component
-takes one byte; a digit is 784.
+Each component of a code is rounded to 256 steps between its extremes on the training digits, so it
+takes one byte. A digit itself takes 784.
 """
 
 import numpy as np
@@ -15,7 +15,7 @@ X_train, X_test, _, _ = load_scaled(arguments)
 
 
 def from_bytes(estimator):
-    """Test digits from codes of one byte a component."""
+    """Return the test digits decoded from codes of one byte per component."""
     codes = estimator.transform(X_train)
     low, high = codes.min(axis=0), codes.max(axis=0)
     step = np.where(high > low, high - low, 1) / 255
@@ -24,8 +24,8 @@ def from_bytes(estimator):
 
 
 # %%
-# The same sizes for each. To say what the output is saves the deep one from finding out, and
-# without early stopping it is trained once instead of twice.
+# Fit each method with the same sizes. Giving the output activation spares the deep network a trial
+# of two, and without early stopping it is trained once instead of twice.
 sizes = (2, 4, 8, 16, 32, 64)
 methods = {
     "PCA": lambda k: PCA(k, random_state=0),
@@ -45,9 +45,9 @@ for name, make in methods.items():
     print(f"{name:18}" + "".join(f"{value:9.4f}" for value in curves[name]))
 
 # %%
-# How many bytes of PCA a code of 16 bytes is worth.
+# Find how many bytes PCA needs to match a code of 16 bytes.
 pca_bytes = np.interp(-curves["deep autoencoder"][3], -np.array(curves["PCA"]), sizes)
-print(f"16 bytes of the deep autoencoder are as good as {pca_bytes:.0f} of PCA.")
+print(f"16 bytes of the deep autoencoder are worth {pca_bytes:.0f} bytes of PCA.")
 figure, axis = plt.subplots(figsize=(6, 4), layout="constrained")
 for height, (name, values) in zip((0, 5, -5), curves.items(), strict=True):
     (line,) = axis.plot(sizes, values, marker="o", markersize=4, linewidth=1.2)

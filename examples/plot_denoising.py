@@ -1,7 +1,8 @@
-"""Noisy digits cleaned: a denoising autoencoder, PCA and a linear regression from noisy to clean.
+"""Clean noisy digits with a denoising autoencoder, PCA and a linear regression.
 
-A third of the pixels of every digit is missing. The autoencoder is trained on digits whose pixels
-it loses anew in every epoch, so it needs no pairs; the regression is given one pair of each digit.
+Nearly a third of the pixels of every digit are missing. The autoencoder masks other pixels of its
+training digits in every epoch, so it needs no pairs of noisy and clean digits. The regression is
+given one such pair for each digit.
 """
 
 import numpy as np
@@ -19,7 +20,8 @@ noisy_train, noisy_test = (
 )
 
 # %%
-# The same 32 components, with one hidden layer each way. Small data take more epochs than "auto".
+# Fit the same 32 components, with one hidden layer each in the encoder and the decoder. Small data
+# sets need more epochs than "auto" gives.
 autoencoder = AutoencoderTransformer(
     32, hidden_layer_sizes=(256,), noise=0.3, epochs=60, random_state=0
 ).fit(X_train)
@@ -32,7 +34,7 @@ cleaned = {
 }
 
 # %%
-# What is left of the error.
+# Compare the errors that remain.
 print(f"error per pixel of the noisy digits: {error(noisy_test, X_test):.4f}")
 errors = {name: error(X, X_test) for name, X in cleaned.items()}
 for name, value in errors.items():

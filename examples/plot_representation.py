@@ -1,7 +1,7 @@
-"""Few labels, many digits: which code helps a classifier most?
+"""Compare how much different codes help a classifier that has few labels.
 
-Every transformer sees all training digits; the classifier behind it only 200 labels. Ten draws of
-these, so that differences can be told from luck.
+Every transformer sees all training digits, but the classifier behind it only sees 200 labels.
+These are drawn ten times, to tell differences from luck.
 """
 
 import numpy as np
@@ -17,8 +17,8 @@ from skae import AutoencoderTransformer
 arguments = parse_arguments(__doc__, "plot_representation.png")
 X_train, X_test, y_train, y_test = load_scaled(arguments)
 
-# To say what the output is saves the deep ones from finding out, and without early stopping each is
-# trained once instead of twice.
+# Giving the output activation spares the deep networks a trial of two, and without early stopping
+# each is trained once instead of twice.
 DEEP = {"hidden_layer_sizes": (128,), "output_activation": "sigmoid", "early_stopping": False}
 VARIANTS = {
     "plain": {},
@@ -31,7 +31,7 @@ VARIANTS = {
 
 
 def accuracies(transformer):
-    """Accuracy on the test digits for each draw of 200 labels."""
+    """Return the accuracy on the test digits for each draw of 200 labels."""
     codes, test_codes = transformer.fit_transform(X_train), transformer.transform(X_test)
     draws = StratifiedShuffleSplit(10, train_size=200, random_state=0).split(codes, y_train)
     scores = []
@@ -43,7 +43,7 @@ def accuracies(transformer):
 
 
 # %%
-# All of them, at two sizes.
+# Evaluate all transformers at two sizes.
 sizes = (8, 32)
 table = {}
 print(f"{'accuracy with 200 labels':26}" + "".join(f"{size:>5} components" for size in sizes))
@@ -58,7 +58,7 @@ for name in ("PCA", *VARIANTS):
     print(f"{name:26}{shown}")
 
 # %%
-# The best of each size.
+# Report the best transformer of each size.
 for i, size in enumerate(sizes):
     best = max(table, key=lambda name: table[name][i].mean())
     gain = table[best][i] - table["PCA"][i]

@@ -1,9 +1,9 @@
-"""The parts in other networks: the encoder in front of a classifier, the decoder in a GAN.
+"""Use the parts in other networks: the encoder in a classifier, the decoder in a GAN.
 
-`to_keras()` gives Keras models with the fitted weights. Here the encoder is the front of a
-classifier that is fine-tuned end to end with 100 labels, which on 1,000 test digits is no better
-than the same layers from random weights, and the decoder is the generator that a small generative
-adversarial network starts from.
+`to_keras()` returns Keras models with the fitted weights. Here the encoder is the front of a
+classifier that is fine-tuned end to end with 100 labels. On 1,000 test digits this classifier is no
+better than the same layers started from random weights. The decoder is the generator that a small
+generative adversarial network (GAN) starts from.
 """
 
 import keras
@@ -17,14 +17,16 @@ arguments = parse_arguments(__doc__, "plot_with_other_networks.png")
 X_train, X_test, y_train, y_test = load_scaled(arguments)
 
 # %%
-# One autoencoder, variational so that its decoder takes standard normal codes, as a generator does.
+# Fit one autoencoder. It is variational, so its decoder takes standard normal codes, as a generator
+# does.
 autoencoder = AutoencoderTransformer(
     16, hidden_layer_sizes=(256,), kl_weight=10.0, epochs=40, random_state=0
 ).fit(X_train)
 
 
 # %%
-# A classifier of 100 labels, from the fitted encoder and from the same layers with random weights.
+# Train a classifier on 100 labels, from the fitted encoder and from the same layers with random
+# weights.
 def classifier(encoder):
     initializer = keras.initializers.GlorotUniform(seed=0)
     outputs = keras.layers.Dense(10, "softmax", kernel_initializer=initializer)(encoder.output)
@@ -42,10 +44,11 @@ for number, layer in enumerate(random_encoder.layers):
         layer.kernel.assign(kernel)
 fine_tuned, from_scratch = classifier(encoder), classifier(random_encoder)
 print(f"100 labels, fitted encoder fine-tuned: accuracy {fine_tuned:.3f}")
-print(f"100 labels, the same from random weights: accuracy {from_scratch:.3f}")
+print(f"100 labels, the same layers from random weights: accuracy {from_scratch:.3f}")
 
 # %%
-# A GAN whose generator starts as the decoder: real digits against generated ones.
+# Train a GAN whose generator starts as the decoder. Its discriminator tells real digits from
+# generated ones.
 before = autoencoder.sample(10, random_state=0)
 discriminator = keras.Sequential(
     [
@@ -84,15 +87,15 @@ after = decoder(codes).numpy()
 
 
 def sharpness(images):
-    """Mean difference between neighbouring pixels."""
+    """Return the mean difference between neighboring pixels."""
     return np.abs(np.diff(images.reshape(-1, 28, 28), axis=2)).mean()
 
 
 print(
-    f"mean difference of neighbouring pixels: {sharpness(before):.3f} before the GAN, "
+    f"mean difference of neighboring pixels: {sharpness(before):.3f} before the GAN, "
     f"{sharpness(after):.3f} after it, {sharpness(X_test):.3f} in real digits"
 )
 draw(
-    {"real": X_test, "decoded before": before, "the same codes after 600 steps of GAN": after},
+    {"real": X_test, "decoded before": before, "the same codes after 600 steps of the GAN": after},
     arguments.output,
 )

@@ -1,18 +1,18 @@
-"""A fitted Pipeline behind a web server whose workers never import TensorFlow.
+"""Serve a fitted Pipeline from web workers that never import TensorFlow.
 
-Fit and store in one process, serve from others, and ask for the class of 64 pixels:
+Fit and store the Pipeline in one process, serve it from others, and ask for the class of 64 pixels:
 
     python serve_pipeline.py
     OMP_NUM_THREADS=1 gunicorn --workers 4 --preload "serve_pipeline:create_app('digits.skops')"
     curl --data "[[$(seq -s, 64)]]" 127.0.0.1:8000
 
-TensorFlow would take each worker 600 MB and seconds to start. Encoding is NumPy's: the Pipeline is
-loaded once, before gunicorn forks its workers, and all share it.
+TensorFlow would cost each worker 600 MB and seconds to start. Encoding needs only NumPy. The
+Pipeline is loaded once, before gunicorn forks its workers, and all of them share it.
 """
 
 # %%
 # The file holds arrays and parameters, and names one type beyond NumPy and scikit-learn. skops
-# loads that and nothing else, so a file from elsewhere can't run code as a pickle can.
+# loads that type and no other, so a file from elsewhere can't run code as a pickle can.
 import json
 import sys
 
@@ -38,8 +38,8 @@ def fit_and_store(path, reducer):
 
 
 # %%
-# What WSGI servers call: rows in as JSON, labels and probabilities out. The Pipeline itself says
-# what is wrong with rows that have another width or NaN in them.
+# WSGI servers call this app with rows as JSON, and get labels and probabilities back. The Pipeline
+# itself says what is wrong with rows of another width or with NaN.
 def create_app(path):
     pipe = skops.io.load(path, trusted=TRUSTED)
 
@@ -65,8 +65,8 @@ def create_app(path):
 
 
 # %%
-# Only this needs TensorFlow.
+# Only fitting needs TensorFlow.
 if __name__ == "__main__":
     path = sys.argv[1] if len(sys.argv) > 1 else "digits.skops"
     accuracy = fit_and_store(path, AutoencoderTransformer(16, random_state=0))
-    print(f"Pipeline: {path}, accuracy {accuracy:.3f} on 297 digits held out")
+    print(f"Pipeline: {path}, accuracy {accuracy:.3f} on 297 held-out digits")

@@ -1,15 +1,16 @@
-"""Set-up that has to come before the first import of SciPy."""
+"""Set up what has to come before the first import of SciPy."""
 
 import os
 import sys
 
-# Without it scikit-learn silently leaves out its check of array API input.
+# Without this variable scikit-learn silently skips its check of array API input.
 assert "scipy" not in sys.modules, "SCIPY_ARRAY_API has to be set before SciPy is imported."
 os.environ["SCIPY_ARRAY_API"] = "1"
 
 from hypothesis import HealthCheck, settings  # noqa: E402  (it may import SciPy)
 
-# The same examples every time, and nothing kept; an example takes as long as its network compiles.
+# Draw the same examples every time and store nothing. An example has no deadline, since it takes as
+# long as its network compiles.
 settings.register_profile(
     "quick",
     max_examples=20,

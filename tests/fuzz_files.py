@@ -1,12 +1,12 @@
-"""Attack skae.load. Exits with an error if a promise is broken.
+"""Attack skae.load, and exit with an error if a promise is broken.
 
-    python tests/fuzz_files.py          # a hundred thousand files and more: about half an hour
+    python tests/fuzz_files.py          # more than a hundred thousand files: about half an hour
     python tests/fuzz_files.py --quick  # what the tests run
 
-Of any file, load makes ModelFileError or an estimator of which every method works. It computes for
-less than a second, and takes at most 10 MB more memory than the file has bytes; nothing is
-imported, run, opened or written. The process may have 512 MB of data (RLIMIT_DATA: libraries that
-are mapped do not count).
+For any file, load raises ModelFileError or returns an estimator whose methods all work. It computes
+for less than a second, and takes at most 10 MB more memory than the file has bytes. It imports and
+runs nothing, and opens and writes no other file. The process may have 512 MB of data (RLIMIT_DATA,
+which does not count mapped libraries).
 """
 
 import argparse
@@ -41,7 +41,7 @@ FORBIDDEN += ("pickle.", "marshal.", "open", "tempfile.", "mmap.")
 
 
 class Attack:
-    """Loads files, and counts what became of them."""
+    """Load files, and count the outcomes."""
 
     def __init__(self, folder):
         self.folder = folder
@@ -53,8 +53,8 @@ class Attack:
         self.accepted = []
         skae.load(GOLDEN / "format_1_dense.safetensors").score(np.zeros((2, 5)))
         sys.addaudithook(self.see)
-        # A second of computing, which does not depend on what else the machine does; and ten of
-        # waiting.
+        # Allow one second of computing, which does not depend on what else the machine does, and
+        # ten seconds of waiting.
         self.timers = {signal.ITIMER_PROF: 1.0, signal.ITIMER_REAL: 10.0}
         signal.signal(signal.SIGPROF, self.late)
         signal.signal(signal.SIGALRM, self.late)
@@ -76,10 +76,10 @@ class Attack:
         return self.load(kind, self.path, must_refuse)
 
     def load(self, kind, path, must_refuse=False):
-        """Load a file, note what happened, and try an estimator that comes of it."""
+        """Load a file, note the outcome, and try the estimator if there is one."""
         self.opened = path
         size = os.stat(path).st_size if os.path.isfile(path) else 0
-        if not tracemalloc.is_tracing():  # not anew for each: a start leaks 10 kB
+        if not tracemalloc.is_tracing():  # not for each file, since a start leaks 10 kB
             tracemalloc.start()
         before = tracemalloc.get_traced_memory()[0]
         tracemalloc.reset_peak()
@@ -100,7 +100,7 @@ class Attack:
                 signal.setitimer(timer, 0)
         peak = tracemalloc.get_traced_memory()[1] - before - size
         if size > 2**20:
-            tracemalloc.stop()  # to trace what such an estimator does would itself take memory
+            tracemalloc.stop()  # tracing what such an estimator does would take memory itself
         self.peak = max(self.peak, peak)
         if peak > MARGIN:
             outcome += f", took {peak} bytes more than its size"
@@ -117,7 +117,7 @@ class Attack:
         return estimator
 
     def report(self):
-        """Say how many files there were of each kind; exit with an error if one did harm."""
+        """Print how many files there were of each kind, and exit with an error if one did harm."""
         for kind, counts in self.counts.items():
             print(f"{kind:<44}{dict(counts)}")
         total = sum(counts.total() for counts in self.counts.values())
@@ -154,7 +154,7 @@ def exercise(estimator):
 
 
 def train(folder):
-    """In a process of its own, with Keras: warm starts and models of accepted files."""
+    """Warm-start accepted files and make Keras models of them, in a process of its own."""
     counts = collections.Counter()
     for path in sorted(pathlib.Path(folder).glob("accepted*")):
         estimator = skae.load(path)
@@ -165,13 +165,13 @@ def train(folder):
         try:
             estimator.fit(rows.astype(estimator.network_["dtype"]))
             counts["fitted"] += 1
-        except ValueError:  # parameters that describe another network, or with which it diverges
+        except ValueError:  # the parameters describe another network, or training diverges
             counts["refused by fit"] += 1
     print(f"{'with Keras':<44}{dict(counts)}")
 
 
 def damage(attack, quick):
-    """Truncations and flipped bits: as they are, and with the digest made to fit."""
+    """Truncate files and flip bits, without and with a recomputed digest."""
     rng = random.Random(0)
     for begin in range(len(DENSE)):
         attack.bytes("truncated", DENSE[:begin], must_refuse=True)
@@ -187,7 +187,7 @@ def damage(attack, quick):
 
 
 def splices(attack, n):
-    """Pieces cut out, doubled, moved, overwritten and inserted."""
+    """Cut out, double, move, overwrite and insert pieces."""
     rng = random.Random(1)
     for _ in range(n):
         changed = hostile_files.spliced(rng)
@@ -196,7 +196,7 @@ def splices(attack, n):
 
 
 def json_mutations(attack, n, most=1000):
-    """Files that are right but for what their JSON says; keep some that are accepted."""
+    """Load files in which only the JSON is wrong, and keep some that are accepted."""
     settings = hypothesis.settings(
         max_examples=most,
         database=None,
@@ -209,14 +209,14 @@ def json_mutations(attack, n, most=1000):
         if attack.bytes("JSON mutated, sealed", file) is not None and len(attack.accepted) < 60:
             attack.accepted.append(file)
 
-    hypothesis.configuration.set_hypothesis_home_dir(attack.folder)  # not where we are called
-    # In rounds: hypothesis remembers all examples of one, at 10 kB each.
+    hypothesis.configuration.set_hypothesis_home_dir(attack.folder)  # not in the current folder
+    # Run in rounds, since hypothesis remembers all examples of a round, at 10 kB each.
     for i in range(0, n, most):
         hypothesis.seed(i)(settings(hypothesis.given(st.data())(one)))()
 
 
 def kinds(attack):
-    """Files of every other kind."""
+    """Load files of every other kind."""
     files = {
         **hostile_files.others(skae.load(GOLDEN / "format_1_dense.safetensors")),
         **hostile_files.floods(),
@@ -236,7 +236,7 @@ def main():
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--train", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    warnings.simplefilter("ignore")  # of other versions and of overflow: to print them reads source
+    warnings.simplefilter("ignore")  # printing them (other versions, overflow) reads source files
     if options.train:
         return train(options.train)
     limits = resource.getrlimit(resource.RLIMIT_DATA)

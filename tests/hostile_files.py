@@ -1,4 +1,4 @@
-"""Files that attack skae.load: true ones changed, and what is no file of skae at all."""
+"""Make files that attack skae.load: changed files of skae, and files of other kinds."""
 
 import copy
 import hashlib
@@ -22,14 +22,14 @@ MARK = b'{\\"digest\\":\\"'
 
 
 def take_apart(data):
-    """Header without metadata, metadata, and data."""
+    """Return the header without the metadata, the metadata, and the data."""
     length = int.from_bytes(data[:8], "little")
     header = json.loads(data[8 : 8 + length])
     return header, json.loads(header.pop("__metadata__")["skae"]), data[8 + length :]
 
 
 def put_together(header, metadata, data):
-    """The file of a header and metadata, given as objects or as text, with the right digest."""
+    """Return a file with the right digest, from a header and metadata as objects or as text."""
     text = metadata if isinstance(metadata, str) else compact(metadata)
     if not isinstance(header, str):
         header = compact({"__metadata__": {"skae": text}, **header})
@@ -42,7 +42,7 @@ def compact(value):
 
 
 def sealed(data):
-    """The file with the digest recomputed, as whoever changes it on purpose can."""
+    """Return the file with its digest recomputed, as anyone who changes it on purpose can do."""
     at = data.find(MARK) + len(MARK)
     if at < len(MARK) or len(data) < at + 64:
         return data
@@ -51,7 +51,7 @@ def sealed(data):
 
 
 def with_tensors(tensors, **network):
-    """A file of DENSE's metadata and other arrays."""
+    """Return a file with DENSE's metadata and other arrays."""
     _, metadata, _ = take_apart(DENSE)
     metadata["network"].update(network)
     header, data = {}, b""
@@ -64,7 +64,7 @@ def with_tensors(tensors, **network):
 
 
 def wide(n_features, names="", losses=0):
-    """A file of many features, named by one text, and of a long loss curve."""
+    """Return a file with many features, named by one text, and with a long loss curve."""
     shapes = [(n_features, 1), (1,), (1, n_features), (n_features,)]
     tensors = {f"weights.{i}": np.zeros(shape, np.float32) for i, shape in enumerate(shapes)}
     if names:
@@ -75,7 +75,10 @@ def wide(n_features, names="", losses=0):
 
 
 def spliced(rng):
-    """A file with a piece cut out, doubled, moved, overwritten or inserted, also from others."""
+    """Return a file with a piece cut out, doubled, moved, overwritten or inserted.
+
+    The piece may come from another file.
+    """
     while True:
         whole = rng.choice(WHOLE)
         other = rng.choice((*WHOLE, rng.randbytes(64), b"\0" * 64, b"9" * 64))
@@ -124,7 +127,7 @@ ALIKE = {
 
 
 def places(value, path=()):
-    """Every place in a tree of JSON."""
+    """Yield the path of every place in a tree of JSON."""
     yield path
     pairs = (
         value.items()
@@ -156,7 +159,7 @@ def mutate(tree, draw):
 
 
 def mutated(draw):
-    """A file whose header and metadata are JSON, of the right sizes, with other content."""
+    """Return a file whose header and metadata are JSON of the right sizes with other content."""
     header, metadata, data = take_apart(draw(st.sampled_from(WHOLE)))
     for _ in range(draw(st.integers(1, 3))):
         mutate(draw(st.sampled_from([metadata, metadata, metadata, header])), draw)
@@ -164,7 +167,7 @@ def mutated(draw):
 
 
 def floods():
-    """Files that would take memory, time or stack, were they believed."""
+    """Return files that would take memory, time or stack if they were believed."""
     header, metadata, data = take_apart(DENSE)
     text = compact(metadata)
     outer = compact({"__metadata__": {"skae": text}, **header})
@@ -190,7 +193,7 @@ def floods():
 
 
 def large():
-    """What looks alike, but has to be accepted."""
+    """Return files that look like these floods, but have to be accepted."""
     names = (f"gene {i:9}" for i in range(100_000))
     return {
         "100,000 features with names": wide(100_000, "".join(f"{name}\0" for name in names)),
@@ -202,7 +205,7 @@ TENSOR = '"t%d":{"data_offsets":[0,0],"dtype":"F32","shape":[0]}'
 
 
 def write_large(folder):
-    """Paths of files too large for our own memory."""
+    """Write files that are too large for memory, and return their paths."""
     paths = {name: os.path.join(folder, name) for name in ("10^6 tensors", "10^12 bytes, sparse")}
     tensors = [TENSOR % i for i in range(1000)]
     length = 1 + 1000 * (sum(map(len, tensors)) + 1000 * 4)
@@ -220,7 +223,7 @@ def write_large(folder):
 
 
 def no_regular_files(folder):
-    """Paths of what can't be read to an end."""
+    """Make things that can't be read to an end, and return their paths."""
     paths = {name: os.path.join(folder, name) for name in ("pipe", "loop", "socket")}
     os.mkfifo(paths["pipe"])
     os.symlink("loop", paths["loop"])
@@ -230,7 +233,7 @@ def no_regular_files(folder):
 
 
 def others(estimator):
-    """Files of other kinds."""
+    """Return files of other kinds."""
     npz, keras, plain = io.BytesIO(), io.BytesIO(), io.BytesIO()
     np.savez(npz, a=np.zeros(3))
     with zipfile.ZipFile(keras, "w") as archive:

@@ -1,4 +1,4 @@
-"""Kill processes while they save, and see what is left: the old file or the new one, whole.
+"""Kill processes while they save, and check that the old or the new file is left, whole.
 
 python tests/kill_saves.py      # 200 kills
 python tests/kill_saves.py 10
@@ -19,7 +19,7 @@ import skae
 
 
 def kill(n, folder):
-    """Kill processes that save over a file, and say how many were in the midst of it."""
+    """Kill processes that save over a file, and print how many were in the middle of it."""
     X = np.random.default_rng(0).normal(size=(300, 200)).astype(np.float32)
     estimators = [
         skae.AutoencoderTransformer(k, output_activation="linear", random_state=0).fit(X)
@@ -41,7 +41,7 @@ def kill(n, folder):
         time.sleep(rng.uniform(0.0, 0.06))
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
-        seen[whole.index(pathlib.Path(path).read_bytes())] += 1  # ValueError: another file
+        seen[whole.index(pathlib.Path(path).read_bytes())] += 1  # ValueError if it is neither
         for name in os.listdir(folder):
             if name.endswith(".tmp"):
                 caught += 1

@@ -1,4 +1,4 @@
-"""What the estimator does with good input."""
+"""Test what the estimator does with valid input."""
 
 import numpy as np
 import pandas as pd
@@ -24,7 +24,7 @@ def fitted(digits):
 
 
 def test_package_names():
-    """The package exports what it says, and nothing else public but `skae.onnx`, once imported."""
+    """The package exports the names of `__all__`, and `skae.onnx` once it is imported."""
     public = {name for name in vars(skae) if not name.startswith("_")}
     assert set(skae.__all__) - {"__version__"} == public - {"onnx"}
 
@@ -44,7 +44,7 @@ def test_default_code_has_32_components(digits):
 
 @pytest.mark.parametrize("hidden_layer_sizes", [(), (64,)])
 def test_linear_code_is_ordered(digits, hidden_layer_sizes):
-    """Trained codes are centred, uncorrelated, in falling order, with distances of digits."""
+    """Trained codes are centered, uncorrelated, ordered by variance and on the scale of X."""
     estimator = AutoencoderTransformer(
         8, hidden_layer_sizes=hidden_layer_sizes, epochs=20, early_stopping=False, random_state=0
     )
@@ -59,7 +59,7 @@ def test_linear_code_is_ordered(digits, hidden_layer_sizes):
 
 
 def test_rectified_code_is_the_linear_one_raised(digits):
-    """From PCA, a rectified code describes the training rows as the linear one does."""
+    """A rectified code that starts from PCA describes the training rows as a linear one does."""
     linear = AutoencoderTransformer(4, random_state=0).fit(digits)
     rectified = AutoencoderTransformer(4, code_activation="relu", random_state=0).fit(digits)
     assert rectified.transform(digits).min() > 0
@@ -67,7 +67,7 @@ def test_rectified_code_is_the_linear_one_raised(digits):
 
 
 def test_score_of_many_rows_far_from_zero():
-    """As many as NumPy can't sum in float32."""
+    """There are more rows than NumPy can sum in float32."""
     X = (1000 + np.random.default_rng(0).normal(size=(1_000_000, 4))).astype(np.float32)
     assert AutoencoderTransformer(1, random_state=0).fit(X[:5_000]).score(X) == pytest.approx(
         0.25, abs=0.01
@@ -97,17 +97,17 @@ def test_fit_loses_nothing_that_a_subclass_does_not_pickle(digits, warm_start):
     estimator.connection = connection = object()
     for _ in range(2):
         assert estimator.fit(digits[:100]).connection is connection
-    assert "connection" not in estimator.__getstate__()  # or the test would show nothing
+    assert "connection" not in estimator.__getstate__()  # else the test would show nothing
 
 
 def test_fit_of_a_subclass_with_slots(digits):
-    """scikit-learn does not pickle such a class, but fits it."""
+    """scikit-learn can't pickle instances of such a class, but can fit them."""
 
     class Slotted(AutoencoderTransformer):
         __slots__ = ("calls",)
 
         def _seed(self):
-            return self.calls  # which the copy that is fitted has, too
+            return self.calls  # the copy that is fitted has this attribute too
 
     estimator = Slotted(2, output_activation="linear")
     estimator.calls = 3
@@ -115,9 +115,9 @@ def test_fit_of_a_subclass_with_slots(digits):
     assert estimator.transform(digits).shape == (len(digits), 2)
 
 
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # of one epoch
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # after one epoch
 def test_fit_keeps_what_its_own_callables_set_on_the_estimator(digits):
-    """The noise of a subclass may count its calls, for one."""
+    """For example, the noise of a subclass may count its calls."""
 
     class Counting(AutoencoderTransformer):
         def degrade(self, batch, _):
@@ -155,7 +155,7 @@ def test_to_keras_shares_weights_and_equals_numpy(digits, fitted):
     assert_allclose(autoencoder(digits), fitted.reconstruct(digits), atol=1e-5)
     encoder.set_weights([0 * array for array in encoder.get_weights()])
     assert np.ptp(np.asarray(autoencoder(digits)), axis=0).max() == 0
-    assert_array_equal(fitted.transform(digits), codes)  # the estimator is not touched
+    assert_array_equal(fitted.transform(digits), codes)  # the estimator is unchanged
 
 
 @pytest.mark.parametrize("kind", ["pandas", "polars"])
@@ -176,7 +176,7 @@ def test_frames_come_out_with_names_both_ways(digits, kind):
 
 
 def test_frames_without_names_of_the_input(digits):
-    """Fitted on an array, decoded frames have scikit-learn's default names."""
+    """After a fit on an array, decoded frames have scikit-learn's default names."""
     estimator = AutoencoderTransformer(4, random_state=0).set_output(transform="pandas")
     decoded = estimator.fit(digits).inverse_transform(estimator.transform(digits))
     assert list(decoded.columns) == [f"x{i}" for i in range(64)]
@@ -191,12 +191,12 @@ def test_float_dtypes_stay(digits, dtype):
 
 
 def test_float64_is_computed_in_float64(digits):
-    """A float64 fit agrees with itself on reordered sums far beyond what float32 could."""
+    """Two float64 fits to reordered rows agree far more closely than float32 fits could."""
     X = digits[:100].astype(np.float64)
-    # All rows in one batch: else the order decides what is in which.
+    # All rows are in one batch, else their order would decide which rows share a batch.
     estimator = AutoencoderTransformer(4, random_state=4, epochs=50, batch_size=100)
     first = estimator.fit(X).transform(X)
-    assert estimator.n_iter_ == 50  # else it would be PCA that is compared
+    assert estimator.n_iter_ == 50  # else the test would compare PCA
     second = estimator.fit(X[np.random.default_rng(0).permutation(100)]).transform(X)
     assert_allclose(first, second, rtol=1e-9, atol=1e-11)
 
@@ -212,7 +212,7 @@ def read_only(X):
     return X
 
 
-# What was fitted to an array is given a frame, too.
+# Estimators fitted to arrays are also given frames.
 @pytest.mark.filterwarnings("ignore:X has feature names")
 @pytest.mark.parametrize(
     "kind",
@@ -258,7 +258,7 @@ def test_input_kinds_agree(digits, tmp_path, kind):
 
 
 def test_more_components_than_rank():
-    """The units beyond the rank are kept, warned of, and explain nothing."""
+    """The components beyond the rank are kept with a warning, and explain nothing."""
     X = np.random.default_rng(0).normal(size=(50, 3))
     with pytest.warns(UserWarning, match="n_components=5 is more than min.*=3"):
         estimator = AutoencoderTransformer(5, random_state=0).fit(X)
@@ -274,7 +274,7 @@ def test_more_components_than_rank():
     ids=["one row", "constant", "two rows", "two in [0, 1]"],
 )
 def test_degenerate_data(X, validation_fraction):
-    """Nothing to learn is learnt without complaint."""
+    """Data with nothing to learn are fitted without a warning."""
     estimator = AutoencoderTransformer(
         1, validation_fraction=validation_fraction, random_state=0
     ).fit(X)
@@ -282,7 +282,7 @@ def test_degenerate_data(X, validation_fraction):
 
 
 def test_random_states(digits):
-    """An int repeats a fit to the bit; another one, or a generator that moved on, does not."""
+    """An int repeats a fit to the bit. Another int, or the global generator, does not."""
     X = digits[:300]
     codes = [
         AutoencoderTransformer(4, init="glorot_uniform", epochs=3, random_state=state)

@@ -1,4 +1,4 @@
-"""A fitted network that the mean of the columns or PCA beats is not returned without a word."""
+"""A fit warns if the mean of the columns or PCA beats the fitted network."""
 
 import warnings
 
@@ -21,7 +21,7 @@ READINGS = 290 + 5 * RNG.normal(size=(300, 6)) @ RNG.normal(size=(6, 6))
 
 
 def network(spec):
-    """A custom one, whose output starts far away."""
+    """Return a custom network, whose output starts far from the data."""
     import keras
 
     glorot = keras.initializers.GlorotUniform(seed=0)
@@ -132,8 +132,11 @@ def test_networks_that_are_better_do_not_warn(parameters, X):
 
 
 def test_unscaled_rows_are_learnt_from_random_weights():
-    """Sparse codes of raw wine scored -5.58, and this is above 0.99; readings of 290 scored -1263
-    and are explained to four fifths of what PCA explains."""
+    """Scores on unscaled rows are no longer far below zero.
+
+    Sparse codes of raw wine scored -5.58, and now score above 0.99. Readings near 290 scored -1263,
+    and now score four fifths of what PCA explains.
+    """
     wine = load_wine().data
     assert AutoencoderTransformer(2, sparsity=1e-3, random_state=0).fit(wine).score(wine) > 0.99
     textbook = {"init": "glorot_uniform", "learning_rate": 1e-3, "early_stopping": False}
@@ -143,7 +146,7 @@ def test_unscaled_rows_are_learnt_from_random_weights():
 
 
 def test_where_the_start_is_kept_no_epochs_count():
-    """The rate is so high that training only harms; the loss on `X_val` says so."""
+    """At so high a learning rate training only does harm, as the loss on `X_val` shows."""
     X = load_digits().data / 16
     estimator = AutoencoderTransformer(
         4, init="glorot_uniform", learning_rate=10.0, epochs=7, random_state=0

@@ -1,4 +1,4 @@
-"""Training is the only thing that needs TensorFlow, and leaves no trace of itself."""
+"""Only training needs TensorFlow, and it leaves the process as it was."""
 
 import importlib.metadata
 import os
@@ -23,7 +23,7 @@ X = (load_digits().data[:500] / 16).astype(np.float32)
 
 
 def run(code, *arguments, **environment):
-    """Run code in a fresh process that sees the installed package; return what it prints."""
+    """Run code in a new process that sees the installed package, and return what it prints."""
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code), *map(str, arguments)],
         env={**os.environ, **environment},
@@ -107,7 +107,7 @@ def test_import_prints_nothing_and_changes_no_environment():
 
 
 def test_a_fit_restores_the_environment_and_prints_nothing():
-    """TensorFlow is told a worker's number of threads for the time of its import."""
+    """The environment names a worker's number of threads only while TensorFlow is imported."""
     out = run(
         """
         import os
@@ -118,7 +118,7 @@ def test_a_fit_restores_the_environment_and_prints_nothing():
         AutoencoderTransformer(2, epochs=1).fit(X)
         changed = {name for name in before.keys() | os.environ.keys()
                    if before.get(name) != os.environ.get(name)}
-        # TensorFlow sets some of its own.
+        # TensorFlow sets some variables of its own.
         print([name for name in changed if "THREADS" in name])
         """,
         OMP_NUM_THREADS="1",
@@ -128,7 +128,7 @@ def test_a_fit_restores_the_environment_and_prints_nothing():
 
 
 def test_an_interrupt_while_tensorflow_is_imported_does_not_spoil_the_process():
-    """TensorFlow can't be imported again where its import stopped half-way, so it does not stop."""
+    """TensorFlow can't be imported again after an interrupted import, so it is completed."""
     out = run(
         """
         import signal, sys
@@ -137,7 +137,7 @@ def test_an_interrupt_while_tensorflow_is_imported_does_not_spoil_the_process():
         X = np.random.default_rng(0).uniform(size=(100, 8))
         estimator = AutoencoderTransformer(2, epochs=1)
         before = dict(vars(estimator))
-        signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # else background jobs ignore it
 
         class Interrupt:
             def find_spec(self, name, path=None, target=None):
@@ -161,13 +161,13 @@ def test_global_state_is_left_alone(monkeypatch):
 
     from skae._keras import training
 
-    monkeypatch.setattr(training, "_programs", training.Cache(32))  # to be made here
+    monkeypatch.setattr(training, "_programs", training.Cache(32))  # so that they are compiled here
 
     keras.config.set_dtype_policy("mixed_float16")
     keras.config.set_floatx("float16")
     expected = AutoencoderTransformer(4, epochs=3, random_state=0)
     try:
-        np.random.seed(0)  # noqa: NPY002 (it is the global generator that is looked at)
+        np.random.seed(0)  # noqa: NPY002 (the test looks at the global generator)
         random.seed(0)
         tf.random.set_seed(0)
         states = repr(np.random.get_state()), random.getstate()  # noqa: NPY002
@@ -208,7 +208,7 @@ def test_threads_transform_at_once(pickled):
 
 
 def test_threads_train_at_once():
-    """Fits that share a compiled loop wait for each other, and end as they would alone."""
+    """Fits that share a compiled loop wait for each other, and end as they do alone."""
     expected = [AutoencoderTransformer(4, epochs=3, random_state=i).fit(X) for i in range(4)]
     with ThreadPoolExecutor(4) as pool:
         fits = pool.map(
@@ -293,7 +293,7 @@ STARTED = {
     [*((start, "in the child") for start in STARTED), ("operation", "before")],
 )
 def test_a_child_refuses_to_train_if_the_user_had_started_tensorflow(start, imported):
-    """And only then: it hangs, or dies, once TensorFlow has threads in the parent."""
+    """It refuses only then: it would hang or die once TensorFlow has threads in the parent."""
     running, code = STARTED[start]
     out = run(
         """
@@ -360,7 +360,7 @@ BLOCKED = """
 
 
 def test_a_machine_without_tensorflow_and_keras_serves(pickled, tmp_path):
-    """Everything but training, of files and of pickles, to the bit."""
+    """Everything but training works from files and from pickles, to the bit."""
     path, estimator = pickled
     estimator.save(tmp_path / "model.safetensors")
     out = run(
@@ -435,7 +435,10 @@ def test_the_command_to_install_has_the_versions_of_the_package():
 @pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="memory is read from /proc")
 @pytest.mark.parametrize("vary", ["nothing", "number of rows"])
 def test_memory_does_not_grow_with_fits(vary):
-    """200 fits, or 40 with 40 numbers of rows: at most 10 MB more after the 20th."""
+    """Memory grows by at most 10 MB after the 20th fit.
+
+    There are 200 fits to the same rows, or 40 fits to 40 numbers of rows.
+    """
     out = run(
         """
         import ctypes, gc, os, sys
@@ -446,7 +449,7 @@ def test_memory_does_not_grow_with_fits(vary):
             gc.collect()
             trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
             if trim:
-                trim(0)  # else glibc keeps freed memory, more or less of it by chance
+                trim(0)  # else glibc keeps some of the freed memory, by chance
             pages = int(open("/proc/self/statm").read().split()[1])
             return pages * os.sysconf("SC_PAGESIZE") / 2**20
 

@@ -1,4 +1,4 @@
-"""The estimator among scikit-learn's others: where PCA stood."""
+"""The estimator can replace PCA among scikit-learn's other estimators."""
 
 import copy
 import pickle
@@ -77,7 +77,7 @@ def test_classifier_behind_the_code_with_string_labels():
 
 
 def test_grid_search_in_two_processes_gives_the_scores_of_one():
-    """Workers have one thread each, so sums may round differently: equal to 2e-3."""
+    """The scores agree to 2e-3, since workers have one thread each and round sums differently."""
     pipe = Pipeline([("scale", MinMaxScaler()), ("ae", AutoencoderTransformer(random_state=0))])
     grid = {"ae__n_components": [2, 8], "ae__epochs": [5]}
     scores = [
@@ -91,7 +91,7 @@ def test_grid_search_in_two_processes_gives_the_scores_of_one():
 
 
 def test_parallelism_inside_parallelism_gives_the_scores_of_one():
-    """Two autoencoders fitted at once, in threads, in each of two processes; equal to 2e-3."""
+    """Each of two processes fits two autoencoders at once, in threads; scores agree to 2e-3."""
     parts = [(str(i), AutoencoderTransformer(i, epochs=5, random_state=0)) for i in (4, 8)]
     scores = [
         cross_val_score(
@@ -109,7 +109,7 @@ def test_parallelism_inside_parallelism_gives_the_scores_of_one():
 
 
 def test_pipeline_memory_hits_the_second_time(tmp_path, capsys):
-    """The fitted step comes from the cache: the line that training prints is not printed again."""
+    """The fitted step comes from the cache, so the line that training prints appears once."""
     estimator = AutoencoderTransformer(
         4, output_activation="linear", epochs=1, early_stopping=False, verbose=1, random_state=0
     )
@@ -139,7 +139,7 @@ def test_feature_union_and_column_transformer():
 
 
 def test_x_val_passes_through_the_steps_before():
-    """With `transform_input`, X_val reaches the autoencoder scaled as X is."""
+    """With `transform_input`, X_val is scaled like X before it reaches the autoencoder."""
     with sklearn.config_context(enable_metadata_routing=True):
         autoencoder = AutoencoderTransformer(
             4, epochs=3, early_stopping=False, random_state=0

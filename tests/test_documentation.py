@@ -1,4 +1,4 @@
-"""Docstrings and README say what is so."""
+"""Docstrings, examples, README and packaging say what is true."""
 
 import ast
 import doctest
@@ -14,8 +14,8 @@ import pytest
 import skae.onnx
 from skae import AutoencoderTransformer, _autoencoder, _loading
 
-# scikit-learn's own habits: no extended summary where one sentence says all, no "See Also" and
-# no example for every method, names for what is returned, text on the line of the quotes.
+# scikit-learn does the same: no extended summary where one sentence is enough, no "See Also" and no
+# example for every method, names for return values, and text on the line of the quotes.
 IGNORED = {"ES01", "SA01", "EX01", "RT02", "GL01"}
 PUBLIC = ["AutoencoderTransformer", "ModelFileError", "load"] + [
     f"AutoencoderTransformer.{name}"
@@ -27,13 +27,13 @@ ROOT = pathlib.Path(__file__).parents[1]
 SCRIPTS = [
     path for folder in ("examples", "benchmarks") for path in sorted((ROOT / folder).glob("*.py"))
 ]
-# Not among what the tests need, and named by the script where they are missing.
+# The tests do not need these packages, and the script names those that are missing.
 OPTIONAL = {"encdr", "scikeras", "skorch", "torch"}
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)
 def test_scripts_import_what_there_is(path):
-    """Examples and benchmarks take minutes to run; that they start is seen from their imports."""
+    """Examples and benchmarks take minutes to run, so only their imports are checked."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             modules, names = [alias.name for alias in node.names], []
@@ -80,7 +80,7 @@ def packaging():
 
 
 def test_versions_of_python_are_the_same_everywhere():
-    """From the first that is required to the last that is tested, and none is ruled out."""
+    """They run from the first required version to the last tested one, without a gap."""
     project = packaging()["project"]
     prefix = "Programming Language :: Python :: "
     named = [name.removeprefix(prefix) for name in project["classifiers"] if prefix in name]
@@ -94,7 +94,7 @@ def test_versions_of_python_are_the_same_everywhere():
 
 
 def test_the_source_distribution_has_what_the_documents_speak_of():
-    """Beside what hatchling adds: the README, the license and the file that says all this."""
+    """hatchling itself adds the README, the license and pyproject.toml."""
     included = packaging()["tool"]["hatch"]["build"]["targets"]["sdist"]["include"]
     given = {*included, "/README.md", "/LICENSE", "/pyproject.toml"}
     for document in ("README.md", "CONTRIBUTING.md", "SECURITY.md"):

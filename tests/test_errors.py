@@ -1,4 +1,4 @@
-"""What bad input is told, and that it changes nothing."""
+"""Bad input is refused with a message, and changes nothing."""
 
 import dataclasses
 import re
@@ -26,7 +26,7 @@ NAN[3, 5], INFINITE[3, 5] = np.nan, np.inf
 
 
 def state(estimator):
-    """Everything an estimator holds, arrays by value."""
+    """Return everything that an estimator holds, with arrays by value."""
     return {
         name: [array.tobytes() for array in value] if name == "weights_" else value
         for name, value in vars(estimator).items()
@@ -134,7 +134,7 @@ def test_images_with_all_of_their_dimensions_are_told_to_be_rows(images, n_dimen
 
 
 class Elsewhere:
-    """An array on an accelerator, as PyTorch and CuPy have them."""
+    """An array on an accelerator, like those of PyTorch and CuPy."""
 
     shape, ndim = X.shape, 2
 
@@ -171,7 +171,7 @@ def test_tensors_that_numpy_can_read_are_data():
 
 
 def test_a_network_that_can_be_no_key_is_refused():
-    @dataclasses.dataclass  # which may be equal to another, and so has no hash
+    @dataclasses.dataclass  # it compares by value, so it has no hash
     class Network:
         def __call__(self, spec):
             raise AssertionError
@@ -182,7 +182,7 @@ def test_a_network_that_can_be_no_key_is_refused():
 
 @pytest.mark.parametrize("learning_rate", [1e30, 1e37])
 def test_the_last_step_must_not_diverge_unseen(learning_rate):
-    """One step is all there is, so no loss follows it."""
+    """There is only one step, so no loss is computed after it."""
     estimator = AutoencoderTransformer(
         4, hidden_layer_sizes=(8,), output_activation="linear", epochs=1, batch_size=200,
         early_stopping=False, learning_rate=learning_rate, random_state=0,
@@ -231,7 +231,7 @@ def test_bad_configurations_are_refused_in_our_words(parameters, message):
 
 
 def test_an_optimizer_of_another_precision_is_refused_with_a_way_out():
-    """Muon, as Keras has it now, multiplies by a number in float32."""
+    """Keras' Muon currently multiplies by a number in float32."""
     estimator = AutoencoderTransformer(4, optimizer="muon", epochs=1)
     with pytest.raises(ValueError, match=r'float64 with optimizer="muon".* Pass X as float32'):
         estimator.fit(X.astype(np.float64))
@@ -265,7 +265,7 @@ def test_data_outside_the_range_of_the_loss(loss, data, bounds):
         ("binary_crossentropy", True),
         ({"class_name": "Poisson", "config": {}}, True),
         ({"class_name": "Huber", "config": {}}, False),
-        # What `fit` refuses has tags all the same: scikit-learn asks for them before.
+        # Losses that `fit` refuses have tags too, since scikit-learn asks for tags before.
         ("median", False),
         ({}, False),
         (None, False),
@@ -412,7 +412,7 @@ def test_other_scales_do_not_warn(data):
 
 @pytest.mark.parametrize("kind", [np.asarray, sparse.csr_array])
 def test_numbers_whose_squares_overflow_are_refused(kind):
-    """Before SciPy gets to say that an array is not finite."""
+    """They are refused before SciPy says that an array is not finite."""
     data = kind(NORMAL * 1e200)
     with pytest.raises(ValueError, match=r"X has values as large as 3.*e\+200, .*MaxAbsScaler"):
         AutoencoderTransformer(2).fit(data)
@@ -428,7 +428,7 @@ def test_fit_does_not_warn_of_digits_iris_or_constant_columns():
 
 
 def test_training_that_never_helps_warns():
-    """A rate so large that even the random start is better: it is kept, and that is said."""
+    """At so large a learning rate even the random start is better. It is kept, with a warning."""
     estimator = AutoencoderTransformer(
         4, init="glorot_uniform", learning_rate=10.0, epochs=3, random_state=0
     )
@@ -449,8 +449,11 @@ def test_warm_start_refuses_another_shape():
     "network", [{}, {"image_shape": (3, 3), "hidden_layer_sizes": (2,)}], ids=["dense", "images"]
 )
 def test_exponentials_that_overflow_are_refused(network):
-    """By words, not by NumPy's warnings or infinite rows; and those held out may overflow. Huber's
-    loss has a scale of its own, so rows are trained on as they are."""
+    """They are refused with a message, and not with NumPy's warnings or infinite rows.
+
+    Rows that are held out may overflow. Huber's loss has a scale of its own, so rows are trained on
+    as they are.
+    """
     X = (np.random.default_rng(0).normal(size=(7, 9)) * 8000).astype(np.float32)
     estimator = AutoencoderTransformer(1, output_activation="exponential", random_state=0)
     estimator.set_params(validation_fraction=0.9, loss="huber", **network)

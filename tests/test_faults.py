@@ -30,8 +30,8 @@ SOURCES = os.path.dirname(skae.__file__) + os.sep
 FRAMEWORK = tuple(os.path.dirname(module.__file__) + os.sep for module in (keras, tf))
 
 
-# Python swallows what callbacks of weak references raise, and a wait for a condition that is
-# interrupted while its lock is released ends in an error of its own.
+# Python swallows exceptions in callbacks of weak references. A wait for a condition that is
+# interrupted while its lock is released raises an error of its own.
 UNSAFE = weakref.__file__, threading.__file__
 
 
@@ -50,7 +50,7 @@ CASES = {
 
 
 def state(estimator):
-    """Everything an estimator holds, arrays by value."""
+    """Return everything that an estimator holds, with arrays by value."""
     return {
         name: [array.tobytes() for array in value] if name == "weights_" else value
         for name, value in vars(estimator).items()
@@ -58,7 +58,7 @@ def state(estimator):
 
 
 class Intact:
-    """What an estimator was before a call, and is after one that failed."""
+    """Check that an estimator is the same after a failed call as before it."""
 
     def __init__(self, estimator):
         self.estimator = estimator
@@ -66,7 +66,7 @@ class Intact:
         self.fitted = "weights_" in self.before
         self.codes = estimator.transform(X) if self.fitted else None
         self.threads = set(threading.enumerate())
-        # Of a fit that nothing disturbs: the one after a fault has to give the same bits.
+        # A fit after a fault has to give the same bits as this fit, which nothing disturbs.
         self.expected = state(copy.copy(estimator).fit(X))
 
     def check(self):
@@ -85,19 +85,19 @@ class Intact:
 
 
 def candidates(parameters):
-    """An estimator that is not fitted, and one that goes on from an earlier fit."""
+    """Return an unfitted estimator, and one that goes on from an earlier fit."""
     estimator = AutoencoderTransformer(4, **{**PLAIN, **parameters})
     return estimator, clone(estimator).set_params(warm_start=True).fit(X)
 
 
 def interrupted_fit(estimator, at):
-    """Fit, with a KeyboardInterrupt at a line of Python; return how many lines had run.
+    """Fit with a KeyboardInterrupt at a line of Python, and return how many lines had run.
 
-    All lines count that the calling thread runs, but for those of TensorFlow, which would be most
-    of them, and those of skae in other threads. The last is that in which `fit` takes over the
-    result: after it nothing is left to undo. Not counted are lines with the word `with`, which
-    are also where its block is left: a tracer interrupts before the lock there is released, a
-    signal does not. Nor are those of `UNSAFE`.
+    In the calling thread all lines count, except those of TensorFlow, which would be most of them.
+    In other threads the lines of skae count. The last line is the one in which `fit` takes over the
+    result, since nothing is left to undo after it. Lines that start with `with` do not count. They
+    also run when their block is left, where a tracer interrupts before the lock is released and a
+    signal does not. The lines of `UNSAFE` do not count either.
     """
     lines = itertools.count()
     caller = threading.get_ident()
@@ -133,7 +133,7 @@ def interrupted_fit(estimator, at):
 
 @pytest.mark.parametrize("name", CASES)
 def test_interrupts_anywhere_leave_the_estimator_as_it_was(name):
-    """At points spread over all of fit: of a first one, and of a warm start."""
+    """The interrupts are spread over the whole of a first fit and of a warm start."""
     for estimator in candidates(CASES[name]):
         intact = Intact(estimator)
         n_lines = interrupted_fit(estimator, -1)
@@ -144,7 +144,7 @@ def test_interrupts_anywhere_leave_the_estimator_as_it_was(name):
 
 
 def test_interrupts_while_networks_are_compiled_leave_the_estimator_as_it_was():
-    """The next fit compiles again what was not finished."""
+    """The next fit compiles again what was left unfinished."""
     estimator = candidates(CASES["convolutional"])[0]
     intact = Intact(estimator)
     for at in (-1, 500, 1000, 2000):
@@ -154,17 +154,18 @@ def test_interrupts_while_networks_are_compiled_leave_the_estimator_as_it_was():
         intact.check()
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # of the swallowed
+# The warning is for signals that Python swallows.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="there are no timers")
 def test_signals_leave_the_estimator_as_it_was():
-    """True signals, which also come while NumPy, SciPy or TensorFlow compute."""
+    """These are real signals, which also come while NumPy, SciPy or TensorFlow compute."""
     handler = signal.signal(signal.SIGALRM, signal.default_int_handler)
     try:
         for estimator in candidates(CASES["deep"]):
             intact = Intact(estimator)
             for delay in np.geomspace(1e-3, 0.2, 7):
                 estimator.set_params(epochs=10_000_000)
-                # Python swallows one that comes in a callback of a weak reference: then another.
+                # Python swallows a signal in a callback of a weak reference, so another follows.
                 signal.setitimer(signal.ITIMER_REAL, delay, 5)
                 with pytest.raises(KeyboardInterrupt):
                     estimator.fit(X)
@@ -181,7 +182,7 @@ def fail(error):
 
 
 class Corruption:
-    """Masks rows; at the seventh call after it is armed, something happens to them instead."""
+    """Mask rows, but have an accident instead in the call for which `left` reaches zero."""
 
     def __init__(self, accident):
         self.accident = accident
@@ -203,7 +204,7 @@ ACCIDENTS = {
 
 @pytest.mark.parametrize(("accident", "error", "message"), ACCIDENTS.values(), ids=ACCIDENTS)
 def test_noise_that_fails_leaves_the_estimator_as_it_was(accident, error, message):
-    """In the middle of training; what the callable raises reaches the user."""
+    """It fails in the middle of training, and the user gets what the callable raises."""
     settings = {**CASES["deep"], "noise": Corruption(accident), "epochs": 4}
     for estimator in candidates(settings):
         intact = Intact(estimator)
@@ -251,7 +252,7 @@ def test_a_fit_that_failed_lets_other_threads_train():
 
 @pytest.fixture
 def busy(monkeypatch):
-    """When each part of a fit was at work: (name, begin, end)."""
+    """Return when each part of a fit was at work, as (name, begin, end)."""
     spans = []
 
     def watch(owner, name):
@@ -275,8 +276,11 @@ def busy(monkeypatch):
 
 @pytest.mark.parametrize("threads", ["1", "2"])
 def test_one_thread_at_a_time_is_busy_where_there_is_one_core(threads, busy, monkeypatch):
-    """Rows are gathered beside training, and held out and PCA computed beside compiling, only where
-    a second thread is allowed; the bits are the same."""
+    """Parts of a fit run at the same time only if a second thread is allowed.
+
+    Then rows are gathered during training, and rows are held out and PCA is computed during
+    compilation. The bits are the same either way.
+    """
     monkeypatch.setenv("OMP_NUM_THREADS", threads)
     training._programs.clear()
     rows = np.tile(X, (50, 1))

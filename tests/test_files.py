@@ -1,4 +1,4 @@
-"""Files hold the whole estimator, or say what they can't hold; writing them is all or nothing."""
+"""Files hold the whole estimator or are refused, and writing them is all or nothing."""
 
 import errno
 import fractions
@@ -54,12 +54,12 @@ VARIANTS = {
 
 @pytest.fixture(scope="module")
 def fitted():
-    """An estimator, to be left as it is."""
+    """Return a fitted estimator, which tests must not change."""
     return untrained(2).fit(X[:, :20])
 
 
 def untrained(n_components):
-    """Such as end as PCA, for tests of what has nothing to do with training."""
+    """Return an estimator that ends as PCA, for tests that do not depend on training."""
     return AutoencoderTransformer(n_components, output_activation="linear", random_state=0)
 
 
@@ -71,7 +71,7 @@ def copy_of(estimator):
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_loaded_estimators_are_the_saved_ones(name, tmp_path):
-    """The same parameters, attributes, outputs and file, and the same training from there on."""
+    """They have the same parameters, attributes, outputs, file and further training."""
     parameters, data = VARIANTS[name]
     original = AutoencoderTransformer(4, random_state=0, early_stopping=False, **parameters)
     original.fit(data).save(tmp_path / "first")
@@ -123,8 +123,10 @@ def test_choices_of_output_and_routing_are_kept(fitted, tmp_path):
 
 
 def test_another_process_loads_and_saves_without_tensorflow(fitted, tmp_path):
-    """It encodes to the same bits, and writes the same bytes; to import skae takes no library for
-    files either."""
+    """It encodes to the same bits, and writes the same bytes.
+
+    Importing skae does not import a library for files either.
+    """
     fitted.save(tmp_path / "first")
     code = """if True:
         import sys
@@ -150,7 +152,7 @@ def test_another_process_loads_and_saves_without_tensorflow(fitted, tmp_path):
 
 
 def test_files_are_weights_and_a_little(tmp_path):
-    """500 epochs and what else there is take at most 8 kB more than the weights."""
+    """The curve of 500 epochs and everything else take at most 8 kB more than the weights."""
     estimator = untrained(32).fit(X)
     estimator.loss_curve_ = np.random.default_rng(0).uniform(size=500).tolist()
     estimator.n_iter_ = 500
@@ -160,7 +162,7 @@ def test_files_are_weights_and_a_little(tmp_path):
 
 
 def test_safetensors_reads_the_weights(fitted, tmp_path):
-    """The files are what they claim to be for other programs."""
+    """Other programs can read the files as safetensors."""
     fitted.save(tmp_path / "file")
     arrays = safetensors.numpy.load_file(tmp_path / "file")
     for i, array in enumerate(fitted.weights_):
@@ -177,8 +179,8 @@ def test_the_order_of_arrays_in_memory_is_no_matter(fitted, tmp_path):
     assert (tmp_path / "first").read_bytes() == (tmp_path / "second").read_bytes()
 
 
-# Rows, and the codes and reconstructions that Keras' own models computed of them when the files
-# were made. Within float32 of any machine.
+# Rows, with the codes and reconstructions that Keras' own models computed of them when the files
+# were made. Any machine reproduces them to the precision of float32.
 ROWS = np.array([[1.0, 0.0, -1.0, 2.0, 0.5], [0.0, 0.25, 1.0, -1.0, -2.0]])
 IMAGE = np.arange(12.0).reshape(1, 12) / 12
 COUNTS = np.array([[1.0, 0.0, 3.0, 2.0, 0.0], [0.0, 7.0, 1.0, 0.0, 2.0]])
@@ -250,7 +252,7 @@ FORMAT_2 = {
 
 
 def test_format_2_has_these_fields():
-    """Whoever adds one has to raise the number of the format, as its docstring says."""
+    """A new field needs a new number of the format, as the docstring of the format says."""
     assert skae._files.format.FORMAT == 2
     assert sorted(PARAMETERS) == FORMAT_2["parameters"].split()
     assert sorted(NETWORK) == FORMAT_2["network"].split()
@@ -268,7 +270,7 @@ def test_a_pipeline_of_it_needs_one_type_to_be_trusted():
 
 
 class Derived(AutoencoderTransformer):
-    """One that a file would turn into its base."""
+    """A subclass, which a file would turn into its base class."""
 
 
 def derived(estimator):
@@ -277,7 +279,7 @@ def derived(estimator):
 
 
 def other(**attributes):
-    """Function that changes an estimator."""
+    """Return a function that sets attributes of an estimator."""
 
     def change(estimator):
         vars(estimator).update(attributes)
@@ -324,7 +326,7 @@ REFUSED = {
 
 
 def test_callbacks_of_scikit_learn_are_left_out(fitted, tmp_path):
-    """They follow a fit, and say nothing of what was fitted."""
+    """They follow a fit, and are no part of what was fitted."""
     fitted.save(tmp_path / "without")
     estimator = copy_of(fitted)
     estimator._skl_callbacks = [print]
@@ -335,7 +337,7 @@ def test_callbacks_of_scikit_learn_are_left_out(fitted, tmp_path):
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_a_file_cannot_hold_is_refused(fitted, name, tmp_path):
-    """Nothing is lost in silence, and no file is written that could not be loaded."""
+    """Nothing is lost silently, and no file is written that could not be loaded."""
     change, message = REFUSED[name]
     estimator = change(copy_of(fitted))
     with pytest.raises(ValueError, match=message):
@@ -373,7 +375,7 @@ def test_a_save_that_fails_leaves_the_old_file(fitted, tmp_path, monkeypatch, er
 
 
 def test_a_file_that_the_system_cuts_short_leaves_the_old_one(tmp_path):
-    """A real limit, in the middle of the data: it stands for a full disk."""
+    """A limit to the size of files, in the middle of the data, stands for a full disk."""
     estimator = untrained(32).fit(X)
     estimator.save(tmp_path / "file")
     before = (tmp_path / "file").read_bytes()
@@ -419,7 +421,7 @@ def test_a_link_stays_one_and_what_is_no_file_is_left_alone(fitted, tmp_path):
 
 
 def test_refusals_name_the_way_out(fitted, tmp_path, monkeypatch):
-    """Another copy of a damaged file; another release for a later format."""
+    """It is another copy of a damaged file, or another release for a later format."""
     path = tmp_path / "file"
     fitted.save(path)
     path.write_bytes(path.read_bytes()[:-1])

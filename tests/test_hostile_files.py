@@ -1,4 +1,4 @@
-"""Files that are not what they seem are refused in words, and do nothing."""
+"""Files that are not what they seem are refused with a reason, and do no harm."""
 
 import os
 import pathlib
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.Inconsistent
 
 
 def changed(change, data=DENSE):
-    """A file with the right digest whose header or metadata a function has changed."""
+    """Return a file with the right digest whose header or metadata a function has changed."""
     header, metadata, arrays = HOSTILE["take_apart"](data)
     change(header, metadata)
     return HOSTILE["put_together"](header, metadata, arrays)
@@ -35,7 +35,7 @@ def network(data=DENSE, **fields):
 
 
 def entry(**fields):
-    """A file that declares another bias of the encoder."""
+    """Return a file that declares another bias of the encoder."""
     return changed(lambda header, _: header["weights.1"].update(fields))
 
 
@@ -48,7 +48,7 @@ def without_digest():
 
 
 def text(old, new):
-    """A file whose metadata have another text."""
+    """Return a file in whose metadata one text is replaced by another."""
     header, entries, data = HOSTILE["take_apart"](DENSE)
     return HOSTILE["put_together"](header, HOSTILE["compact"](entries).replace(old, new), data)
 
@@ -125,7 +125,7 @@ REFUSED = {
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_bad_files_are_told_apart(name, tmp_path):
-    """Each has a right digest, but the damaged one."""
+    """All of them except the damaged one have the right digest."""
     data, message = REFUSED[name]
     (tmp_path / "file").write_bytes(data)
     with pytest.raises(skae.ModelFileError, match=f"file' can't be loaded: .*{message}"):
@@ -157,7 +157,7 @@ def test_names_are_checked(tmp_path):
 
 
 def test_what_is_changed_within_bounds_is_loaded(tmp_path):
-    """The tests above refuse for the reason that they name, not whatever is changed."""
+    """So the files above are refused for the reasons named, and not for any change."""
     (tmp_path / "file").write_bytes(parameter("epochs", 7))
     assert skae.load(tmp_path / "file").epochs == 7
     (tmp_path / "file").write_bytes(network(activation="tanh"))
@@ -177,7 +177,7 @@ def test_what_is_no_regular_file_is_refused_at_once(kind, tmp_path):
 
 
 def command(name, *arguments):
-    """Run one of the long attacks, in its short form and a process of its own."""
+    """Run one of the long attacks in its short form, in a process of its own."""
     return subprocess.run(
         [sys.executable, TESTS / name, *arguments],
         env={**os.environ, "PYTHONPATH": str(pathlib.Path(skae.__file__).parents[1])},
@@ -188,7 +188,7 @@ def command(name, *arguments):
 
 
 def test_thousands_of_hostile_files_do_no_harm():
-    """See the script for what is promised; it exits with an error if that is broken."""
+    """The script says what is promised, and exits with an error if a promise is broken."""
     done = command("fuzz_files.py", "--quick")
     assert done.returncode == 0, done.stderr + done.stdout
     assert int(re.search(r"^(\d+) files", done.stdout, re.M)[1]) > 3000

@@ -11,9 +11,9 @@ from scipy import sparse, special
 from skae import AutoencoderTransformer
 from skae._network.activations import ACTIVATIONS
 
-# The networks are trained for an epoch or three: what they compute is tested, not how well.
+# The networks are trained for one to three epochs, since only what they compute is tested.
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-# Keras' own float64 is not exact for these; the exact function is what NumPy has.
+# Keras' own float64 is not exact for these activations, so NumPy is compared with exact functions.
 EXACT = {
     "gelu": special.ndtr,
     "leaky_relu": lambda x: np.where(x < 0, 0.2, 1.0),
@@ -70,7 +70,7 @@ def test_sparse_rows_are_encoded_by_a_sparse_product():
 
 
 def test_blocks_of_hidden_layers_change_nothing(monkeypatch):
-    """Rows are encoded in blocks when hidden layers are wide; the result is that of one block."""
+    """Wide hidden layers encode rows in blocks, with the same result as in one block."""
     monkeypatch.setattr("skae._network.inference.BLOCK_BYTES", 2**22)
     X = np.random.default_rng(0).uniform(size=(3000, 5))
     estimator = AutoencoderTransformer(
@@ -81,7 +81,7 @@ def test_blocks_of_hidden_layers_change_nothing(monkeypatch):
 
 
 def test_more_rows_than_a_block_are_of_the_same_precision(monkeypatch):
-    """Rows of float64 are encoded and decoded in float64 by weights of float32, few or many."""
+    """Few or many float64 rows are encoded and decoded in float64 by float32 weights."""
     monkeypatch.setattr("skae._network.inference.BLOCK_BYTES", 2**22)
     X = np.random.default_rng(0).normal(size=(5_000, 300))
     estimator = AutoencoderTransformer(2, random_state=0).fit(X[:200].astype(np.float32))
@@ -94,7 +94,7 @@ def test_more_rows_than_a_block_are_of_the_same_precision(monkeypatch):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("hidden_layer_sizes", [(), (64,)])
 def test_many_rows_take_no_memory_but_that_of_their_codes(dtype, hidden_layer_sizes):
-    """And of one block, where there are hidden layers or weights of another precision."""
+    """Hidden layers, or weights of another precision, take the memory of one block as well."""
     X = np.random.default_rng(0).normal(size=(100_000, 300)).astype(dtype)
     settings = {"epochs": 1, "early_stopping": False, "random_state": 0}
     estimator = AutoencoderTransformer(4, hidden_layer_sizes=hidden_layer_sizes, **settings)
@@ -112,7 +112,7 @@ def test_many_rows_take_no_memory_but_that_of_their_codes(dtype, hidden_layer_si
 
 
 def test_many_rows_that_are_not_finite_are_refused_without_a_warning():
-    """They show in the codes, and NumPy's warnings would say no more."""
+    """They show in the codes, so NumPy's warnings would add nothing."""
     X = np.random.default_rng(0).normal(size=(60_000, 300)).astype("float32")
     estimator = AutoencoderTransformer(4, output_activation="linear").fit(X[:100])
     X[30_000] = np.inf

@@ -1,4 +1,4 @@
-"""Losses, optimizers and activations have several names, and one meaning."""
+"""All names of a loss, an optimizer or an activation mean the same."""
 
 import keras
 import numpy as np
@@ -20,7 +20,7 @@ def fit(**parameters):
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_losses_are_known_by_all_of_their_names(name):
-    """By what Keras itself calls one loss; and by a configuration without options."""
+    """These are all of Keras' own names of a loss, and configurations without options."""
     class_name = LOSSES[name][0]
     loss = getattr(keras.losses, class_name)()
     spellings = [name, name.upper(), class_name, loss.name, keras.losses.serialize(loss)]
@@ -34,7 +34,7 @@ def test_losses_are_known_by_all_of_their_names(name):
 
 
 def test_every_name_of_a_loss_that_keras_has_is_the_same_loss():
-    """Of Keras' names, those of functions that skae takes."""
+    """The names are those of Keras' functions that skae takes."""
     rows, others = np.float32([[0.2, 0.7]]), np.float32([[0.4, 0.5]])
     for alias in ("MSE", "mean_squared_error", "MAE", "mape", "msle", "bce", "kld", "log_cosh"):
         given, ours = keras.losses.get(alias), keras.losses.get(canonical(alias))
@@ -55,14 +55,14 @@ SAME = {
 
 @pytest.mark.parametrize("settings", SAME.values(), ids=SAME)
 def test_all_names_fit_the_same_network(settings, tmp_path):
-    """Which a file keeps, with the parameters as they were given."""
+    """A file keeps this network, with the parameters as they were given."""
     first = fit(**settings[0])
     for other in settings[1:]:
         fitted = fit(**other)
         assert fitted.network_ == first.network_
         assert_array_equal(fitted.transform(X), first.transform(X))
         if other.get("loss") is FUNCTION:
-            continue  # a configuration that no file holds
+            continue  # no file can hold this configuration
         fitted.save(tmp_path / "file")
         loaded = skae.load(tmp_path / "file")
         assert loaded.get_params() == fitted.get_params()

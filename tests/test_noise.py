@@ -1,4 +1,4 @@
-"""Noise, in training alone, teaches to restore."""
+"""Noise is added in training alone, and teaches the network to restore rows."""
 
 import numpy as np
 import pandas as pd
@@ -16,7 +16,7 @@ from skae._data.noise import corruption
 
 @pytest.fixture(scope="module")
 def digits():
-    """Training and test rows."""
+    """Return training and test rows."""
     X = (load_digits().data / 16).astype(np.float32)
     return X[:1200], X[1200:]
 
@@ -35,8 +35,11 @@ def mask(X, fraction=0.3):
 
 
 def test_noise_is_drawn_anew_and_only_in_training(digits):
-    """The callable sees every row in every epoch, and once when the network is compared with PCA
-    in the end; another generator state each time, and nothing in transform."""
+    """The callable sees every row in every epoch, and no row in transform.
+
+    It sees the rows once more when the network is compared with PCA in the end. The state of the
+    generator differs each time.
+    """
     X = digits[0][:200]
     seen = []
 
@@ -59,7 +62,7 @@ def test_noise_is_drawn_anew_and_only_in_training(digits):
     [("masking", 0.2), ("gaussian", 0.5), ("salt_and_pepper", 0.2), ("swap", 0.2)],
 )
 def test_kinds_of_noise_do_what_they_say(kind, amount):
-    """Each changes as many entries as it should, by as much, to values that it may take."""
+    """Each kind changes the right number of entries, by the right amount, to allowed values."""
     X = np.random.default_rng(0).uniform(1, 2, (500, 20)) + 10 * np.arange(20)
     original = X.copy()
     noisy = corruption((kind, amount), X)(X, np.random.default_rng(1))
@@ -67,10 +70,10 @@ def test_kinds_of_noise_do_what_they_say(kind, amount):
     changed = noisy != X
     if kind == "gaussian":
         assert changed.all()
-        # The standard deviation of 10,000 draws is within 5 standard errors (0.7 % each).
+        # The standard deviation of 10,000 draws is within 5 standard errors (0.7% each).
         assert_allclose(np.std(noisy - X), amount, rtol=0.035)
         return
-    # 2,000 of 10,000 entries; five standard errors are 200 of them.
+    # 2,000 of 10,000 entries change; five standard errors are 200 entries.
     assert_allclose(changed.mean(), amount, atol=0.02)
     if kind == "swap":
         assert all(np.isin(noisy[:, i], X[:, i]).all() for i in range(20))
@@ -163,8 +166,10 @@ def test_denoising_beats_the_plain_network_on_noisy_rows(digits, noise):
 
 
 def test_swap_noise_teaches_to_restore_tables():
-    """Rows with every fifth entry from another row come back nearer to what they were; measured
-    0.81 of the plain network's error."""
+    """Rows with every fifth entry from another row are restored better than without noise.
+
+    Measured 0.81 times the plain network's error.
+    """
     X = StandardScaler().fit_transform(load_breast_cancer().data)
     train, test = X[::2], X[1::2]
     swapped = corruption(("swap", 0.2), test)(test, np.random.default_rng(0))

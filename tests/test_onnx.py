@@ -1,4 +1,4 @@
-"""A graph in onnxruntime gives what the estimator gives."""
+"""A graph in onnxruntime gives the same results as the estimator."""
 
 import functools
 import importlib
@@ -38,12 +38,12 @@ from skae.onnx import SCALERS, to_onnx
 
 X, y = load_digits(return_X_y=True)
 X, y = X[:400], y[:400]
-# Relative to the largest output. Sums are in another order than NumPy's.
+# These are relative to the largest output, since sums are in another order than NumPy's.
 TOLERANCE = {np.float32: 1e-5, np.float64: 1e-13}
 
 
 def run(model, rows):
-    """Outputs of a graph in the order that it has them."""
+    """Return the outputs of a graph, in its order."""
     session = onnxruntime.InferenceSession(model.SerializeToString())
     return session.run(None, {"X": rows})
 
@@ -60,7 +60,7 @@ def trained(n_components, **parameters):
 
 
 def untrained(n_components):
-    """PCA is the optimum of such a network, so nothing is compiled."""
+    """Return an estimator whose optimum is PCA, so that nothing is compiled."""
     return AutoencoderTransformer(n_components, output_activation="linear")
 
 
@@ -83,7 +83,7 @@ def pipeline(variant):
 
 @pytest.mark.parametrize("variant", DENSE)
 def test_pipelines_agree(variant):
-    """Scaler, codes and classifier of every dense variant, for any number of rows, and back."""
+    """Pipelines of every dense variant agree, for any number of rows, and on the way back."""
     pipe = pipeline(variant)
     for dtype in TOLERANCE:
         rows = X.astype(dtype)
@@ -102,7 +102,7 @@ def test_pipelines_agree(variant):
 
 
 def test_codes_are_sums_of_float64_rounded_once():
-    """What float32 sums leave in codes, a classifier multiplies; and the file is no larger."""
+    """A classifier would multiply the rounding of float32 sums. The file is no larger."""
     rows = X.astype(np.float32)
     estimator = untrained(8).fit(rows)
     kernel, bias = (array.astype(np.float64) for array in estimator.weights_[:2])
@@ -121,11 +121,11 @@ def test_codes_are_sums_of_float64_rounded_once():
     ],
 )
 def test_convolutional_networks_agree(image_shape, parameters):
-    """Images of odd sizes and several channels, with and without the linear shortcut."""
+    """Images have odd sizes and several channels, with and without the linear shortcut."""
     rng = np.random.default_rng(0)
     rows = rng.normal(size=(40, np.prod(image_shape))).astype(np.float32)
     estimator = trained(3, image_shape=image_shape, **parameters).fit(rows)
-    # Training leaves what starts at zero near zero, where it would hide.
+    # Training leaves weights that start at zero near zero, where errors would not show.
     estimator.weights_ = [
         rng.normal(0, 0.3, array.shape).astype(np.float32) for array in estimator.weights_
     ]
@@ -139,7 +139,7 @@ def test_convolutional_networks_agree(image_shape, parameters):
 
 @pytest.fixture(scope="module", params=TOLERANCE)
 def shallow(request):
-    """An estimator with weights that lead far to both sides of zero."""
+    """Return an estimator whose weights lead far to both sides of zero, and rows."""
     rng = np.random.default_rng(0)
     rows = rng.normal(0, 4, size=(300, 8)).astype(request.param)
     estimator = AutoencoderTransformer(5, output_activation="linear").fit(rows)
@@ -162,7 +162,7 @@ def test_activations_agree(shallow, name):
             return
         actual, expected = run(to_onnx(estimator, rows), rows)[0], estimator.transform(rows)
         assert_agree(actual, expected, dtype)
-        # Small outputs beside large ones too: those of rectifiers below zero are exponentials.
+        # Small outputs are compared too, since those of rectifiers below zero are exponentials.
         assert_allclose(actual, expected, rtol=10 * TOLERANCE[dtype], atol=TOLERANCE[dtype])
         codes = rows[:, :5].copy()
         back = to_onnx(estimator, codes, method="inverse_transform")
@@ -181,7 +181,7 @@ def test_scalers_are_undone(scaler):
 
 
 def test_compositions_agree():
-    """FeatureUnion, ColumnTransformer and grid search, regressors among them."""
+    """FeatureUnion, ColumnTransformer and grid search agree, with regressors among them."""
     rows = X.astype(np.float32)
     columns = ColumnTransformer(
         [
@@ -198,7 +198,7 @@ def test_compositions_agree():
 
 
 def test_rows_of_other_kinds():
-    """Whole numbers, sparse rows, lists and frames stand for what is given later."""
+    """Sparse rows and lists stand for the arrays that are given later, and integers are kept."""
     rows = X[:, :12].astype(np.float32)
     estimator = untrained(3).fit(rows)
     codes = estimator.transform(rows)
@@ -214,9 +214,9 @@ def test_rows_of_other_kinds():
         )
 
 
-# In which precision whole numbers are computed: in float32 if it holds all of the type.
+# The precision in which integers are computed: float32 if it holds all numbers of the type.
 WHOLE = {"uint8": np.float32, "int16": np.float32, "int32": np.float64, "int64": np.float64}
-# Names that are no identifiers, that are the same where they are made so, and those of outputs.
+# Names that are no identifiers, that collide when they are made identifiers, or that outputs have.
 COLUMNS = ["price (EUR)", "a b", "a_b", "1st", "ä/ö", "variable", "label", "label_1"]
 TYPES = {
     "whole numbers first": (["int64"] + ["float32"] * 7, np.float64),
@@ -232,7 +232,7 @@ TYPES = {
 
 
 def run_frame(model, frame):
-    """Outputs for the columns of a frame, in the types that it has them in."""
+    """Return the outputs for the columns of a frame, given in their own types."""
     session = onnxruntime.InferenceSession(model.SerializeToString())
     assert [given.name for given in session.get_inputs()] == list(frame.columns)
     columns = {name: np.asarray(frame[name]).reshape(-1, 1) for name in frame.columns}
@@ -240,7 +240,7 @@ def run_frame(model, frame):
 
 
 def frame_of(types):
-    """Digits in these types, of which float64 alone holds some of those that are float64."""
+    """Return digits in these types. Columns of float64 have values that only float64 holds."""
     frame = pd.DataFrame(X[:, 18:26], columns=COLUMNS)
     for name, given in zip(COLUMNS, types, strict=True):
         column = frame[name] > 4 if given.startswith("bool") else frame[name]
@@ -250,7 +250,7 @@ def frame_of(types):
 
 @pytest.mark.parametrize("kind", TYPES)
 def test_frames_have_one_precision_and_their_own_names(kind):
-    """That in which all columns are exact, whichever comes first."""
+    """The precision is one in which all columns are exact, whichever comes first."""
     types, dtype = TYPES[kind]
     frame = frame_of(types)
     wide = frame.astype(np.float64)
@@ -268,7 +268,7 @@ def test_frames_have_one_precision_and_their_own_names(kind):
 
 
 def test_frames_through_all_that_stands_around_the_estimator():
-    """And back from codes, whose names are those that `set_output` gives or any other."""
+    """The way back takes codes with the names that `set_output` gives, or any others."""
     frame = frame_of(TYPES["whole numbers first"][0])
     wide = frame.astype(np.float64)
     pipes = [make_pipeline(scaler(), untrained(3)) for scaler in SCALERS]
@@ -287,7 +287,7 @@ def test_frames_through_all_that_stands_around_the_estimator():
 
 
 def test_strings_of_a_frame_stay_strings():
-    """Beside numbers of one precision, for the encoder that takes them."""
+    """They stay beside numbers of one precision, for the encoder that takes them."""
     frame = pd.DataFrame(X[:, 18:22], columns=COLUMNS[:4]).astype({COLUMNS[0]: np.int32})
     frame["home town"] = np.where(y > 4, "Oslo", "Rome")
     encoder = OneHotEncoder(sparse_output=False)
@@ -299,7 +299,7 @@ def test_strings_of_a_frame_stay_strings():
 
 
 def test_registered_converters_take_the_precision_of_all_columns():
-    """Of those that skl2onnx has types for; where it is called by the user, it changes names."""
+    """skl2onnx has types for all of these columns. Called by the user, it changes their names."""
     out = fresh(
         """
         import numpy as np, onnxruntime, pandas as pd, skae, skae.onnx, skl2onnx
@@ -356,7 +356,7 @@ def test_registries_stay_as_they_are():
 
 
 def fresh(code, *arguments):
-    """Run code in a fresh process; return what it prints."""
+    """Run code in a new process, and return what it prints."""
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code), *map(str, arguments)],
         cwd=os.path.dirname(os.path.dirname(skae.__file__)),
@@ -370,7 +370,7 @@ def fresh(code, *arguments):
 
 
 def test_no_tensorflow_and_nothing_registered_in_a_fresh_process(tmp_path):
-    """A pickled Pipeline is converted and run; skl2onnx knows it only after `register`."""
+    """A pickled Pipeline is converted and run, and skl2onnx knows it only after `register`."""
     pipe = pipeline("deep")
     path = tmp_path / "pipeline.pickle"
     path.write_bytes(pickle.dumps(pipe))

@@ -1,4 +1,4 @@
-"""What is compiled: once for a shape of network, whatever the numbers; and what it computes."""
+"""One compiled program serves all networks of a shape, whatever their numbers."""
 
 import tracemalloc
 
@@ -22,7 +22,7 @@ SETTINGS = {
 
 @pytest.fixture
 def programs(monkeypatch):
-    """The programs that the test has compiled."""
+    """Return the cache of the programs that the test has compiled."""
     cache = training.Cache(32)
     monkeypatch.setattr(training, "_programs", cache)
     return cache
@@ -42,7 +42,7 @@ SEARCHES = {
 
 @pytest.mark.parametrize("name", SEARCHES)
 def test_a_search_over_numbers_compiles_once(name, programs):
-    """And each number counts: other weights come of each."""
+    """Each number still counts, since it leads to other weights."""
     fitted = [
         AutoencoderTransformer(4, hidden_layer_sizes=(8,), **SETTINGS, **parameters).fit(X)
         for parameters in SEARCHES[name]
@@ -65,7 +65,7 @@ def test_a_shared_program_computes_what_one_of_its_own_does(programs):
 
 
 def test_weight_decay_is_that_of_keras():
-    """One step, with a decay and a rate that tell."""
+    """The test takes one step, with a decay and a learning rate large enough to show."""
     settings = {"init": "glorot_uniform", "code_activation": "relu", "batch_size": 300}
     optimizer = {"class_name": "SGD", "config": {"weight_decay": 0.5}}
     estimator = AutoencoderTransformer(
@@ -80,7 +80,7 @@ def test_weight_decay_is_that_of_keras():
 
 
 def test_averaged_weights_are_returned_and_validated():
-    """With `use_ema` Keras leaves the average of the weights, and so does a fit."""
+    """With `use_ema` Keras ends with the average of the weights, and so does a fit."""
     optimizer = {"class_name": "SGD", "config": {"use_ema": True, "ema_momentum": 0.5}}
     parameters = {
         **SETTINGS, "init": "glorot_uniform", "code_activation": "relu", "batch_size": 300,
@@ -100,7 +100,7 @@ def test_averaged_weights_are_returned_and_validated():
 
 @pytest.mark.parametrize("learning_rate", [3.0, "one_cycle"])
 def test_long_plans_take_no_memory(learning_rate):
-    """The rates of ten million epochs, four steps each, would take 320 MB; one is run."""
+    """The rates of ten million epochs of four steps would take 320 MB. Few steps are run."""
     corrupted = []
 
     def noise(batch, rng):
@@ -122,7 +122,7 @@ def test_long_plans_take_no_memory(learning_rate):
 
 @pytest.mark.parametrize(("epochs", "batch_size"), [(1, 5000), (3, 5000), (1, 100)])
 def test_pilots_take_no_more_steps_than_training(epochs, batch_size, monkeypatch):
-    """Two outputs are tried, by half of the steps each at most."""
+    """Two outputs are tried, with at most half of the steps each."""
     steps = []
     run = training._Program.run
 
@@ -134,7 +134,7 @@ def test_pilots_take_no_more_steps_than_training(epochs, batch_size, monkeypatch
     estimator = AutoencoderTransformer(
         3, hidden_layer_sizes=(8,), epochs=epochs, batch_size=batch_size, early_stopping=False
     )
-    estimator.fit(rows)  # which compiles, and makes a step for that
+    estimator.fit(rows)  # this compiles, and takes a step for it
     monkeypatch.setattr(training._Program, "run", counted)
     estimator.fit(rows)
     planned = epochs * 10_000 // batch_size
@@ -159,7 +159,7 @@ def penalised(spec):
 
 
 def test_losses_of_layers_are_validated_as_they_are_trained():
-    """On the training rows both curves are the same, but for the steps within an epoch."""
+    """On the training rows both curves are the same, except for the steps within an epoch."""
     estimator = AutoencoderTransformer(
         4, network=penalised, epochs=30, learning_rate=1e-3, random_state=0
     ).fit(X, X_val=X)
@@ -172,7 +172,7 @@ def test_losses_of_layers_are_validated_as_they_are_trained():
 
 
 def nested(spec):
-    """A network whose making fits and uses other estimators."""
+    """Return a network, and fit and use other estimators while it is made."""
     for parameters in ({"epochs": 1}, {"image_shape": (2, 4), "hidden_layer_sizes": 2}):
         inner = AutoencoderTransformer(2, random_state=0, early_stopping=False, **parameters)
         rows = np.random.default_rng(0).uniform(size=(30, 8)).astype(np.float32)
@@ -181,7 +181,7 @@ def nested(spec):
 
 
 def test_a_network_may_use_estimators_while_it_is_made():
-    """Both where it is compiled for training and for inference; before, that never ended."""
+    """This holds when it is compiled for training and for inference. It never ended before."""
     settings = {**SETTINGS, "learning_rate": 1e-3, "epochs": 40}
     estimator = AutoencoderTransformer(4, network=nested, **settings).fit(X)
     expected = AutoencoderTransformer(4, network=two_layers, **settings).fit(X)
@@ -193,8 +193,10 @@ COSINE = {"class_name": "CosineSimilarity", "config": {}}
 
 @pytest.mark.parametrize("parameters", [{}, {"init": "glorot_uniform"}, {"batch_size": 128}])
 def test_losses_below_zero_are_trained(parameters):
-    """Cosine similarity is -1 at best; rows that fill up a batch must not make it nan, and an
-    improvement of a loss below zero is one."""
+    """Cosine similarity is -1 at best, and improvements below zero count.
+
+    Rows that fill up a batch must not make it nan.
+    """
     estimator = AutoencoderTransformer(
         4, loss=COSINE, hidden_layer_sizes=(16,), random_state=0, **parameters
     ).fit(X)
@@ -207,7 +209,7 @@ def test_losses_below_zero_are_trained(parameters):
 
 
 def test_patience_counts_improvements_of_losses_below_zero():
-    """Training under a constant rate goes on while a loss below zero falls by more than `tol`."""
+    """At a constant rate, training goes on while a loss below zero falls by more than `tol`."""
     estimator = AutoencoderTransformer(
         4, loss=COSINE, init="glorot_uniform", output_activation="linear", learning_rate=1e-3,
         epochs=60, n_iter_no_change=3, tol=1e-5, random_state=0,

@@ -1,6 +1,6 @@
-"""Reconstruction of unseen rows is never worse than PCA's, in small.
+"""Reconstructions of unseen rows are never worse than PCA's, on a few small data sets.
 
-`benchmarks/quality.py` does the same on more data sets, scalings and seeds.
+`benchmarks/quality.py` tests the same on more data sets, scalings and seeds.
 """
 
 import numpy as np
@@ -34,7 +34,7 @@ def error(estimator, train, test):
 
 
 def ratio(name, scaling, k, seed=0, **settings):
-    """Error on unseen rows, relative to PCA's; 1 where both are next to nothing."""
+    """Return the error on unseen rows relative to PCA's, or 1 if both are next to nothing."""
     train, test = train_test_split(DATA[name], test_size=0.3, random_state=seed)
     scaler = SCALERS[scaling]().fit(train)
     train, test = scaler.transform(train), scaler.transform(test)
@@ -61,12 +61,12 @@ def test_a_deep_network_is_never_worse_than_pca_and_often_better():
 
 
 def test_gains_that_few_rows_show_by_chance_are_left():
-    """Eight components of wine: training that is kept ends worse on most of these splits."""
+    """With eight components of wine, keeping what was trained is worse on most of these splits."""
     assert max(ratio("wine", "min-max", 8, seed=seed) for seed in range(100, 106)) <= 1.02
 
 
 def test_small_gains_that_are_clear_are_kept():
-    """Four components of 5,000 digits: all but a few rows gain a little; measured 0.95."""
+    """With four components of 5,000 digits, all but a few rows gain a little; measured 0.95."""
     X = mnist_data()[0] / 255
     train, test = X[::5], X[1::5]
     ours = error(AutoencoderTransformer(4, random_state=0), train, test)
@@ -74,7 +74,7 @@ def test_small_gains_that_are_clear_are_kept():
 
 
 def test_the_limit_can_fail():
-    """Training from random weights by the usual settings is much worse than PCA."""
+    """Training from random weights with the usual settings is much worse than PCA."""
     usual = {
         "init": "glorot_uniform",
         "learning_rate": 1e-3,

@@ -1,6 +1,6 @@
-"""Any estimator on any data works, or says in a documented error why it can't.
+"""Any estimator works on any data, or says in a documented error why it can't.
 
-A few dozen in the tests; a thousand, drawn anew each time, by
+The tests draw a few dozen estimators. To draw a thousand, which are new each time, run
 `pytest tests/test_random_estimators.py --hypothesis-profile=thousand --hypothesis-show-statistics`.
 """
 
@@ -24,7 +24,7 @@ from sklearn.base import clone
 import skae
 from skae import AutoencoderTransformer
 
-# How the errors begin that a user may meet with parameters of the right kind and finite data.
+# The beginnings of the errors that a user may get for valid parameters and finite data.
 DOCUMENTED = re.compile(
     "|".join(
         [
@@ -44,13 +44,13 @@ DOCUMENTED = re.compile(
 
 
 def in_the_middle(batch, rng):
-    """Corruption of the user's own."""
+    """Corrupt a batch, as a user's own function might."""
     batch[:, batch.shape[1] // 2] = rng.random(len(batch))
     return batch
 
 
 def two_layers(spec):
-    """A network of the user's own."""
+    """Return a network, as a user's own function might."""
 
     def half(n_in, n_out, seed):
         initializer = keras.initializers.GlorotUniform(seed=seed)
@@ -67,7 +67,7 @@ def read_only(X):
 
 
 def memory_mapped(X):
-    with tempfile.TemporaryFile() as file:  # which the map keeps
+    with tempfile.TemporaryFile() as file:  # the map keeps the file
         mapped = np.memmap(file, X.dtype, "w+", shape=X.shape)
     mapped[:] = X
     return mapped
@@ -101,18 +101,18 @@ CONTENTS = {
     "one wide": lambda rng, shape: rng.normal(size=shape) * np.geomspace(1, 1e4, shape[1]),
 }
 DTYPES = [np.float16, np.float32, np.float64, np.int32, np.uint8, bool]
-# Of few shapes, since each network has to be compiled.
+# There are few shapes, since each network has to be compiled.
 SHAPES = [(1, 4), (2, 4), (3, 1), (7, 9), (40, 4), (40, 9), (40, 16), (150, 9)]
 IMAGES = {4: (2, 2), 9: (3, 3), 16: (2, 4, 2)}
 
 
 def mostly(usual, *others):
-    """The usual value half of the time."""
+    """Draw the usual value half of the time."""
     return st.one_of(st.just(usual), st.sampled_from(others))
 
 
 def losses(X):
-    """Those that the rows are in the range of; others are refused, and tested elsewhere."""
+    """Return the losses with the rows in their range. Other losses are tested elsewhere."""
     usable = ["mse", "mae", "huber", {"class_name": "LogCosh", "config": {}}]
     if X.min() >= 0:
         usable.append("poisson")
@@ -157,7 +157,7 @@ def parameters(draw, X, n_features):
 
 @st.composite
 def cases(draw):
-    """An estimator, rows, and what else is given to fit."""
+    """Draw an estimator, rows, and the other arguments of fit."""
     shape = draw(st.sampled_from(SHAPES))
     content = draw(st.sampled_from(sorted(CONTENTS)))
     dtype = draw(st.sampled_from(DTYPES))
@@ -180,7 +180,7 @@ def cases(draw):
 
 
 def through_a_file(estimator):
-    """Save and load; a copy, and what saves to other bytes, would be no round trip."""
+    """Save and load an estimator, and check that it saves to the same bytes again."""
     with tempfile.TemporaryDirectory() as folder:
         paths = [pathlib.Path(folder, name) for name in ("first", "second")]
         estimator.save(paths[0])
@@ -197,7 +197,7 @@ ROUND_TRIPS = {
 
 
 def use(estimator, X):
-    """Everything that a fitted estimator does with rows."""
+    """Return the results of everything that a fitted estimator does with rows."""
     codes = estimator.transform(X)
     results = [codes, estimator.inverse_transform(codes), estimator.reconstruct(X)]
     if hasattr(estimator, "sample"):
@@ -206,7 +206,10 @@ def use(estimator, X):
 
 
 def fit(estimator, X, options):
-    """Whether the estimator could be fitted; if it couldn't, it says why and is as it was."""
+    """Return whether the estimator could be fitted.
+
+    If it could not, the error has to be documented and the estimator has to be as it was.
+    """
     before = dict(vars(estimator))
     try:
         estimator.fit(X, **options)
@@ -227,7 +230,7 @@ def test_random_estimators_work_or_say_why_not(case):
     n_rows = len(X) if isinstance(X, list) else X.shape[0]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # each has a test of its own
-        # A rate that is far too large may end where numbers overflow.
+        # With a learning rate that is far too large, numbers may overflow.
         wild = estimator.learning_rate == 10
         warnings.simplefilter("ignore" if wild else "error", RuntimeWarning)
         if not fit(estimator, X, options):

@@ -1,4 +1,4 @@
-"""The rooms of skae, and what each may import: arrows run downwards only."""
+"""The rooms of skae import only from rooms below them."""
 
 import ast
 import pathlib
@@ -8,7 +8,7 @@ import pytest
 import skae
 
 PACKAGE = pathlib.Path(skae.__file__).parent
-# From the top down; CONTRIBUTING.md has the same table with reasons.
+# These are the rooms from the top down. CONTRIBUTING.md has the same table with reasons.
 ROOMS = {
     "__init__": {"_autoencoder", "_files", "_loading"},
     "onnx": {"_autoencoder", "_network"},
@@ -21,11 +21,11 @@ ROOMS = {
     "_data": {"_network"},
     "_network": set(),
 }
-# One thing each: they import nothing of skae, and every room may import them.
+# These modules do one thing each. They import nothing of skae, and every room may import them.
 SINGLE = {"_rollback", "_scikit_learn", "_threads", "_version"}
-# It makes the import of `_keras` safe, and so is the one that knows it.
+# This module makes the import of `_keras` safe, so it alone may import it.
 SINGLE_WITH_KERAS = {"_framework"}
-# The one door upwards: what NumPy can't run.
+# This is the only import upwards, for networks that NumPy can't run.
 EXCEPTIONS = {("_network/inference.py", "_by_keras", "_keras")}
 
 
@@ -35,7 +35,7 @@ def room_of(path):
 
 
 def arrows(tree, path):
-    """Yield each import of another room: the function that it is in, or None, and the room."""
+    """Yield each import of another room, as the function that it is in, or None, and the room."""
     for node in ast.walk(tree):
         within = node.name if isinstance(node, ast.FunctionDef) else getattr(node, "within", None)
         for child in ast.iter_child_nodes(node):
@@ -55,7 +55,7 @@ def imported(node):
 
 
 def upwards(source, path):
-    """Imports that the table does not allow."""
+    """Return the imports that the table does not allow."""
     room, place = room_of(path), path.relative_to(PACKAGE).as_posix()
     allowed = ROOMS.get(room, set()) | SINGLE | SINGLE_WITH_KERAS
     if room in SINGLE | SINGLE_WITH_KERAS:

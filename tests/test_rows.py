@@ -1,4 +1,4 @@
-"""Rows in any container and dtype keep their values, and what is held out is what it should be."""
+"""Rows keep their values in any container and dtype, and the right ones are held out."""
 
 import warnings
 
@@ -66,7 +66,7 @@ def distinct(rows):
 @pytest.mark.parametrize("share", [0.005, 0.03, 0.3, 0.8])
 @pytest.mark.parametrize("fraction", [0.1, 0.15])
 def test_rows_of_many_copies_are_trained_on(share, fraction):
-    """Zeros, whose hash is no longer the first, and others alike."""
+    """This holds for rows of zeros, whose hash is no longer the first, and for other rows."""
     X = with_zeros(share)
     for value in (0, 1):
         X[(X[np.argmin(X.any(axis=1))] == X).all(axis=1)] = value
@@ -147,10 +147,10 @@ IN_FLOAT64 = {
 
 @pytest.mark.parametrize("X", IN_FLOAT64.values(), ids=IN_FLOAT64)
 def test_what_float32_does_not_hold_is_computed_in_float64(X):
-    """Also where it is scored, transformed and validated on: at 1e8 float32 has steps of 8."""
+    """This includes scoring, transforming and validation. At 1e8 float32 has steps of 8."""
     dense = X.toarray() if sparse.issparse(X) else np.asarray(X, dtype=np.float64)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # a column far nearer to zero
+        warnings.simplefilter("ignore", UserWarning)  # one column is far nearer to zero
         fitted = AutoencoderTransformer(4, random_state=0).fit(X, X_val=X)
     pca = PCA(4, svd_solver="full").fit(dense)
     reconstructed = pca.inverse_transform(pca.transform(dense))
@@ -164,7 +164,7 @@ def test_what_float32_does_not_hold_is_computed_in_float64(X):
 
 
 def test_validation_rows_are_not_rounded_to_the_dtype_of_training():
-    """In float32 these rows are all the same as the training rows."""
+    """In float32 the validation rows here would be the same as the training rows."""
     X = (1024 + RNG.integers(0, 32, size=(200, 6))).astype(np.float32)
     fitted = AutoencoderTransformer(2, random_state=0).fit(X, X_val=X.astype(float) + 2e-5)
     again = AutoencoderTransformer(2, random_state=0).fit(X, X_val=X)
@@ -201,7 +201,7 @@ def test_codes_of_lists_are_decoded_in_float64():
 
 
 def product(kind="csr"):
-    """A product of sparse matrices: with entries out of order, some of them twice."""
+    """Return a product of sparse matrices, with entries out of order and some of them twice."""
     rng = np.random.default_rng(0)
     X = sparse.random_array((120, 30), density=0.3, rng=rng, format="csr")
     X = X @ sparse.random_array((30, 24), density=0.3, rng=rng, format="csr")
@@ -247,6 +247,6 @@ def test_sparse_matrices_with_duplicates_stay_as_they_are(kind, settings, tmp_pa
 def test_a_feature_union_of_processes_takes_products_of_sparse_matrices():
     X = product()
     steps = [(f"a{n}", AutoencoderTransformer(n, random_state=0)) for n in (2, 3)]
-    with Parallel(n_jobs=2, max_nbytes=1) as parallel:  # every array is mapped, to be read
+    with Parallel(n_jobs=2, max_nbytes=1) as parallel:  # every array is mapped read-only
         fits = parallel(delayed(step.fit_transform)(X) for _, step in steps)
     assert_allclose(np.hstack(fits), FeatureUnion(steps).fit_transform(X), atol=1e-8)

@@ -1,4 +1,4 @@
-"""Every check that scikit-learn has for transformers, and those it keeps for its own."""
+"""Run every check that scikit-learn has for transformers, and those for its own estimators."""
 
 import dataclasses
 import functools
@@ -14,7 +14,7 @@ from skae import AutoencoderTransformer
 
 
 class OneColumnImages(AutoencoderTransformer):
-    """Takes rows for images of one column, however many features a check has."""
+    """Take rows for images of one column, however many features a check has."""
 
     def fit(self, X, y=None, *, sample_weight=None, X_val=None):
         given, shape = self.image_shape, getattr(X, "shape", None) or np.asarray(X).shape
@@ -27,8 +27,11 @@ class OneColumnImages(AutoencoderTransformer):
 
 @dataclasses.dataclass(frozen=True)
 class TwoLayers:
-    """A network that follows its description. No function: its address would be in the names of
-    tests, which have to be the same in all processes."""
+    """A network that follows its description.
+
+    It is not a function, since the address of a function would be in the names of tests. These have
+    to be the same in all processes.
+    """
 
     def __call__(self, spec):
         import keras
@@ -57,8 +60,10 @@ CONFIGURATIONS = [
 
 
 def expected_failures(estimator):
-    """Where noise is drawn for each row, a weight of 2 can't be two copies; what weights do there
-    is tested in test_variants.py."""
+    """Return the checks that fail where noise is drawn for each row.
+
+    There a weight of 2 can't equal two copies. test_variants.py tests what weights do instead.
+    """
     if estimator.noise is None and not estimator.kl_weight:
         return {}
     reason = "two copies of a row are corrupted or sampled apart, one of weight 2 is not"
@@ -67,8 +72,8 @@ def expected_failures(estimator):
     }
 
 
-# What a transformer gets that takes sample weights and sparse input and preserves dtypes, in
-# scikit-learn 1.9. It drops a check from its list when a tag or a signature changes, unseen.
+# The checks in scikit-learn 1.9 for a transformer that takes sample weights and sparse input and
+# preserves dtypes. When a tag or a signature changes, scikit-learn drops a check silently.
 CHECKS = {
     "check_all_zero_sample_weights_error",
     "check_array_api_input",
@@ -124,7 +129,7 @@ CHECKS = {
     "check_transformers_unfitted",
     "check_valid_tag_types",
 }
-# Since which version there is a check, for those that the oldest supported one does not have.
+# The first version of each check that the oldest supported scikit-learn does not have.
 SINCE = {
     "check_all_zero_sample_weights_error": "1.9",
     "check_array_api_input": "1.9",
@@ -154,16 +159,16 @@ def check_name(check):
 
 
 def test_no_check_drops_out_unseen():
-    """The names of the checks, and how many of each, are those of this version."""
+    """The names and the number of the checks are those of the installed version."""
     names = [check_name(check) for _, check in estimator_checks_generator(CONFIGURATIONS[0])]
     installed = parse_version(sklearn.__version__)
     missing = {name for name, since in SINCE.items() if installed < parse_version(since)}
     assert set(names) == CHECKS - missing
-    # Some are run a second time, on other data.
+    # Some checks run a second time, on other data.
     assert len(names) == {(1, 7): 54, (1, 9): 55}.get(installed.release[:2], len(names))
 
 
-# The checks give frames to what was fitted to arrays, and the other way round.
+# The checks give frames to estimators fitted to arrays, and the other way round.
 FEATURE_NAMES = pytest.mark.filterwarnings("ignore:X (has|does not have valid) feature names")
 
 

@@ -1,4 +1,4 @@
-"""What the user has TensorFlow do around a call is not done to what happens in it."""
+"""Scopes and settings of TensorFlow around a call do not change what the call does."""
 
 import contextlib
 import functools
@@ -95,13 +95,13 @@ SCOPES = {
 
 @functools.cache
 def outside(network):
-    """Settings, and the codes and rows that come of them outside of any scope."""
+    """Return settings, and the codes and reconstructions of a fit outside of any scope."""
     settings = {"epochs": 2, "random_state": 0, **NETWORKS[network]}
     fitted = AutoencoderTransformer(2, **settings).fit(X)
     return settings, fitted.transform(X), fitted.reconstruct(X)
 
 
-# Every scope once, and those that networks of other layers are most sensitive to.
+# Every scope comes once, and those that networks of other layers are most sensitive to again.
 CASES = [("dense", scope) for scope in SCOPES]
 CASES += [(name, scope) for name in ("convolutional", "custom") for scope in ("tape", "function")]
 CASES += [("convolutional", "channels_first"), ("custom", "mirrored")]
@@ -137,7 +137,7 @@ def test_to_keras_says_that_a_graph_is_no_place_for_it(scope):
 
 
 def test_variables_of_to_keras_are_those_of_the_strategy():
-    """So that the models can be trained on in it."""
+    """The models can then be trained further under the strategy."""
     fitted = AutoencoderTransformer(2).fit(X - 0.5)
     with tf.distribute.MirroredStrategy(["CPU:0"]).scope():
         encoder, _, _ = fitted.to_keras()
@@ -145,7 +145,7 @@ def test_variables_of_to_keras_are_those_of_the_strategy():
 
 
 def test_tapes_go_on_behind_a_call():
-    """Outside of skae the caller's tape records as before."""
+    """Before and after the call, the caller's tape records as usual."""
     x = tf.Variable(3.0)
     with tf.GradientTape() as tape:
         y = x * x
@@ -158,7 +158,7 @@ def test_a_policy_of_the_user_counts_in_custom_networks_alone():
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy("float64")
     try:
-        network = functools.partial(custom)  # another one: what is compiled is found by it
+        network = functools.partial(custom)  # a new key in the cache of programs
         fitted = AutoencoderTransformer(2, network=network, epochs=1).fit(X)
         assert {array.dtype for array in fitted.weights_} == {np.dtype(np.float64)}
         assert AutoencoderTransformer(2, epochs=1).fit(X).weights_[0].dtype == np.float32

@@ -1,4 +1,4 @@
-"""The example of a web server answers, from workers without TensorFlow."""
+"""The example of a web server answers from workers without TensorFlow."""
 
 import importlib.util
 import io
@@ -34,14 +34,14 @@ def example():
 
 @pytest.fixture(scope="module")
 def stored(example, tmp_path_factory):
-    """The file of a Pipeline whose network is PCA's, so that nothing is compiled."""
+    """Return the path of a stored Pipeline whose network is PCA, so that nothing is compiled."""
     path = str(tmp_path_factory.mktemp("serving") / "digits.skops")
     example.fit_and_store(path, AutoencoderTransformer(8, output_activation="linear"))
     return path
 
 
 def call(app, body):
-    """Status and answer of a WSGI callable."""
+    """Return the status and the answer of a WSGI callable."""
     seen = []
     environ = {"CONTENT_LENGTH": str(len(body)), "wsgi.input": io.BytesIO(body)}
     answer = b"".join(app(environ, lambda status, headers: seen.append((status, dict(headers)))))
@@ -55,7 +55,7 @@ def test_answers_are_those_of_the_pipeline(example, stored):
     status, answer = call(example.create_app(stored), json.dumps(ROWS.tolist()).encode())
     assert status == "200 OK"
     assert answer["labels"] == pipe.predict(ROWS).tolist()
-    # Answers have six digits after the point.
+    # Answers are rounded to six decimals.
     assert np.abs(answer["probabilities"] - pipe.predict_proba(ROWS)).max() <= 1e-6
 
 
@@ -87,7 +87,7 @@ def test_workers_serve_without_tensorflow(stored, tmp_path):
             *("--preload", "--chdir", str(EXAMPLES), "--error-logfile", str(log)),
             f"serve_pipeline:create_app({stored!r})",
         ],
-        # gunicorn keeps a socket for its control in the home directory.
+        # gunicorn keeps its control socket in the home directory.
         env={**os.environ, "HOME": str(tmp_path)},
     )
     try:

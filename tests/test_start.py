@@ -1,4 +1,4 @@
-"""PCA of any shape of data is PCA, and what is computed of it elsewhere goes on from it."""
+"""Test the start of training: PCA of any shape of data, decoders fitted to it, and threads."""
 
 import functools
 import subprocess
@@ -28,7 +28,7 @@ WIDE = MAX_EXACT + 76
 
 
 def of_rank(rank, n_rows, n_features=WIDE):
-    """Rows that vary along some axes, a little less along each, far from zero."""
+    """Return rows far from zero that vary along some axes, a little less along each."""
     rng = np.random.default_rng(0)
     scales = np.linspace(2, 1, rank)
     return 3 + rng.normal(size=(n_rows, rank)) * scales @ rng.normal(size=(rank, n_features))
@@ -49,7 +49,7 @@ def of_rank(rank, n_rows, n_features=WIDE):
 def test_principal_axes_are_those_of_a_singular_value_decomposition(
     n_rows, n_features, container, weighted
 ):
-    """Whichever way is the shortest for the shape of the data; weights are copies."""
+    """This holds whichever way is the shortest for the shape. Weights count as copies."""
     X = of_rank(6, n_rows, n_features)
     copies = np.random.default_rng(1).integers(1, 4, size=n_rows) if weighted else np.ones(n_rows)
     pca = principal_axes(Rows(container(X), copies.astype(float) if weighted else None), 4, 0)
@@ -65,7 +65,7 @@ def test_principal_axes_are_those_of_a_singular_value_decomposition(
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_as_many_axes_are_kept_as_the_rows_have_rank(dtype):
-    """However many rows there are, and however little varies along the last axes."""
+    """This holds for any number of rows, and however little varies along the last axes."""
     rng = np.random.default_rng(0)
     X = rng.standard_normal((50_000, 40)) / np.arange(1, 41) ** 1.5
     assert len(principal_axes(Rows(X.astype(dtype)), 40, 0).axes) == 40
@@ -76,7 +76,7 @@ def test_as_many_axes_are_kept_as_the_rows_have_rank(dtype):
 
 
 def test_raw_tables_in_float32_are_reconstructed_as_by_pca():
-    """Most of the variance is in one feature, and the rest is no rounding."""
+    """Most of the variance is in one feature, and the rest is more than rounding."""
     X = load_wine().data.astype(np.float32)
     fitted = AutoencoderTransformer(10, random_state=0).fit(X)
     pca = PCA(10).fit(X.astype(np.float64))
@@ -87,7 +87,7 @@ def test_raw_tables_in_float32_are_reconstructed_as_by_pca():
 
 
 def with_wide_columns(n_rows, n_features, ratio):
-    """Rows of seven axes and noise, beside columns that vary far more, or in between."""
+    """Return rows of seven axes and noise. One column varies far more, and one is in between."""
     rng = np.random.default_rng(0)
     X = rng.normal(size=(n_rows, 7)) @ rng.normal(size=(7, n_features))
     X += 0.3 * rng.normal(size=X.shape)
@@ -103,7 +103,7 @@ def with_wide_columns(n_rows, n_features, ratio):
     "shape", [(70_000, 128), (300, 20), (60, 128), (50, 1_100), (1_100, 1_050)]
 )
 def test_axes_of_columns_of_other_scales_are_those_of_pca(shape, ratio, dtype, container):
-    """The products of the first shape are made in float32 at first, where X is."""
+    """If X is in float32, products of the first shape are computed in float32 at first."""
     X = with_wide_columns(*shape, ratio).astype(dtype)
     pca = principal_axes(Rows(container(X)), 12, 0)
     theirs = PCA(12, svd_solver="full").fit(X.astype(np.float64))
@@ -128,7 +128,7 @@ def test_components_are_not_lost_beside_a_wide_column():
 
 @functools.cache
 def flat_spectrum(kind):
-    """Wide sparse rows of which axis after axis explains nearly as much, and all variances."""
+    """Return wide sparse rows whose axes explain nearly equal shares, and all variances."""
     X = sparse.csr_array(_flat_spectrum(kind))
     dense = X.toarray()
     return X, np.square(linalg.svdvals(dense - dense.mean(axis=0))) / len(dense)
@@ -148,7 +148,7 @@ def _flat_spectrum(kind):
 @pytest.mark.parametrize("container", [sparse.csr_array, sparse.csr_array.toarray])
 @pytest.mark.parametrize("kind", ["one-hot", "words", "uniform"])
 def test_wide_rows_start_from_pca_itself(kind, container, n_components):
-    """Within a hundred-thousandth of its error, whatever the spectrum."""
+    """The error is within a hundred-thousandth of PCA's, whatever the spectrum."""
     X, variances = flat_spectrum(kind)
     pca = principal_axes(Rows(container(X)), n_components, 0)
     dense = X.toarray()
@@ -168,7 +168,7 @@ def test_as_many_axes_as_a_sparse_matrix_has_rows():
 
 @pytest.mark.parametrize("scale", [1e-25, 1.0, 1e20, 1e30])
 def test_rows_whose_squares_float32_does_not_hold_are_reconstructed_as_by_pca(scale):
-    """So many that their covariance would be made in float32 if it could."""
+    """There are so many rows that their covariance would be computed in float32 if it could."""
     X = np.random.default_rng(0).standard_normal((25_000, 200)) / np.arange(1, 201)
     assert X.size * 200 >= 1e9
     pca = PCA(4).fit(X)
@@ -178,7 +178,7 @@ def test_rows_whose_squares_float32_does_not_hold_are_reconstructed_as_by_pca(sc
 
 
 def test_a_sigmoid_is_not_tried_on_numbers_near_nothing():
-    """Its gradients overflowed in float32."""
+    """The gradients of a sigmoid overflowed in float32."""
     X = (1e-30 * load_iris().data).astype(np.float32)
     assert AutoencoderTransformer(2, random_state=0).fit(X).score(X) > 0.97
 
@@ -190,7 +190,7 @@ def test_wide_tables_are_reconstructed_as_by_pca(n_rows):
 
 
 def test_a_code_with_dimensions_to_spare_is_left_as_it_is():
-    """Where two components say the same there is no basis to order them in."""
+    """If two components say the same, there is no basis in which to order them."""
     X = np.random.default_rng(0).normal(size=(60, 1)) @ np.ones((1, 5))
     estimator = AutoencoderTransformer(
         3, hidden_layer_sizes=4, init="glorot_uniform", epochs=3, early_stopping=False
@@ -202,7 +202,7 @@ TWO_LAYERS = NetworkSpec(64, 4, (), "relu", "linear", "sigmoid", False, "float64
 
 
 def digits_to_decode(weights=None):
-    """Rows, and a network that is their PCA to first order."""
+    """Return rows, and the weights of a network that is their PCA to first order."""
     rows = Rows(load_digits().data[:300] / 16, weights)
     pca = principal_axes(rows, 4, 0)
     return rows, pca_start(TWO_LAYERS, pca, np.random.default_rng(0))
@@ -216,12 +216,12 @@ def test_the_gradient_of_a_decoder_is_that_of_its_loss():
     error = optimize.check_grad(
         lambda x: decoder.objective(x)[0], lambda x: decoder.objective(x)[1], where
     )
-    # Forward differences are that far from a gradient.
+    # Forward differences differ from a gradient by as much as this.
     assert error < 1e-5 * np.linalg.norm(decoder.objective(where)[1])
 
 
 def test_a_decoder_is_fitted_to_rows_and_unseen_ones():
-    """Both errors end below PCA's, from above; the encoder stays."""
+    """Both errors start above PCA's and end below it, and the encoder stays the same."""
     rows, start = digits_to_decode()
     fitted = fit_decoder(TWO_LAYERS, start, rows)
     pca = PCA(4).fit(rows.X)
@@ -256,7 +256,7 @@ def blas_threads():
 
 
 def test_threads_of_blas_are_given_back():
-    """Also where two fits take them away at once, and the first is done before the second."""
+    """This also holds if two fits take them away at once, and the first ends before the second."""
     before = blas_threads()
     inside, seen = threading.Barrier(2), []
 

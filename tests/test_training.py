@@ -1,4 +1,4 @@
-"""Training: where it starts and ends, and what of it is kept."""
+"""Test where training starts and ends, and which weights are kept."""
 
 import itertools
 
@@ -62,7 +62,7 @@ def test_start_is_pca_for_any_code_activation(digits, code_activation):
 
 
 def test_linear_problem_is_pca():
-    """Standardised tables have no sigmoid to gain from: codes and reconstructions are PCA's."""
+    """A sigmoid gains nothing on standardized tables, so codes and reconstructions are PCA's."""
     X = StandardScaler().fit_transform(load_iris().data)
     ours, pca = AutoencoderTransformer(2, random_state=0).fit(X), PCA(2).fit(X)
     assert ours.n_iter_ == 0
@@ -122,7 +122,7 @@ def test_one_step_equals_one_step_of_keras(digits):
 
 
 def test_auto_output_activation_is_chosen_by_error(digits):
-    """Images in [0, 1] get a sigmoid; a table scaled to [0, 1] that is linear does not."""
+    """Images in [0, 1] get a sigmoid, but a linear table scaled to [0, 1] does not."""
     assert (
         AutoencoderTransformer(8, random_state=0).fit(digits).network_["output_activation"]
         == "sigmoid"
@@ -148,7 +148,7 @@ def test_losses_train(digits, loss):
 
 
 def test_configurations_of_keras_are_used(digits):
-    """Dicts reach Keras: a tiny Huber delta makes the loss linear, decay shrinks weights."""
+    """Dicts reach Keras: a tiny Huber delta makes the loss linear, and decay shrinks weights."""
     huber = {"class_name": "Huber", "config": {"delta": 1e-3}}
     fitted = AutoencoderTransformer(
         8, loss=huber, epochs=2, early_stopping=False, random_state=0
@@ -166,7 +166,7 @@ def test_configurations_of_keras_are_used(digits):
 
 
 def test_configured_losses_compute_in_the_precision_of_the_rows(digits):
-    """As named ones do: the configuration of Keras' own default is the same loss to the bit."""
+    """A configuration without options gives the same bits as the name of the loss."""
     X = digits[:200].astype(np.float64)
     settings = {"epochs": 2, "sparsity": 1e-3, "random_state": 0}
     named = AutoencoderTransformer(4, loss="huber", **settings).fit(X)
@@ -190,7 +190,7 @@ def test_other_optimizers_refit_to_the_bit(digits, optimizer):
 CONFIGURED = [
     {"class_name": "AdamW", "config": {"weight_decay": 0.1}},
     {"class_name": "SGD", "config": {"momentum": 0.9, "global_clipnorm": 0.1}},
-    {"class_name": "SGD", "config": {"clipnorm": 0.1}},  # of each array, so these stay apart
+    {"class_name": "SGD", "config": {"clipnorm": 0.1}},  # this clips each array, so they stay apart
 ]
 
 
@@ -199,11 +199,13 @@ CONFIGURED = [
 def test_variables_in_one_are_trained_as_they_are_apart(
     digits, optimizer, hidden_layer_sizes, monkeypatch
 ):
-    """Whatever stands in one variable, by rows or by columns, each weight takes the steps that it
-    takes in its array, however the gradients are put together."""
+    """Each weight takes the same steps in a joined variable as in an array of its own.
+
+    This holds if arrays are joined by rows or by columns, however their gradients are put together.
+    """
     from skae._keras import training, variables
 
-    if hidden_layer_sizes:  # of many weights, that is
+    if hidden_layer_sizes:  # as for a network of many weights
         monkeypatch.setattr(variables, "CONCATENATED_BYTES", 0)
 
     def fit():
@@ -225,7 +227,7 @@ def test_variables_in_one_are_trained_as_they_are_apart(
 
 
 def test_numbers_of_components_up_to_a_multiple_share_a_program(digits, monkeypatch):
-    """Where that saves time; each ends where it ends in a program of its own."""
+    """They do where that saves time, and each fit ends as in a program of its own."""
     from skae._keras import training
 
     def fit(n_components, **settings):
@@ -280,7 +282,7 @@ def test_every_optimizer_that_is_allowed_is_one_of_keras(name):
 
 
 def test_warm_start_continues(digits):
-    """More epochs go on from the weights there are, and the curves are appended to."""
+    """More epochs go on from the fitted weights, and are appended to the curves."""
     settings = {"init": "glorot_uniform", "learning_rate": 1e-3, "random_state": 0}
     estimator = AutoencoderTransformer(
         8, epochs=5, early_stopping=False, warm_start=True, **settings
@@ -298,7 +300,7 @@ def test_without_warm_start_a_refit_starts_anew(digits, fitted):
 
 
 def test_early_stopping_keeps_the_best_weights(digits):
-    """The weights kept have the lowest loss on X_val in the curve."""
+    """The weights that are kept have the lowest loss on X_val in the curve."""
     train, held = digits[:300], digits[300:600]
     fitted = AutoencoderTransformer(
         32, hidden_layer_sizes=(128,), epochs=60, learning_rate=5e-3, random_state=0
@@ -332,7 +334,7 @@ def test_x_val_alone_is_only_recorded(digits):
 
 @pytest.mark.parametrize("n_rows", [1, 2])
 def test_two_rows_to_validate_on_say_nothing(digits, n_rows):
-    """PCA is kept, since the gain on so few has no standard error worth the name."""
+    """PCA is kept, since the gain on so few rows has no standard error worth the name."""
     settings = {"hidden_layer_sizes": (16,), "output_activation": "linear", "random_state": 0}
     estimator = AutoencoderTransformer(4, **settings).fit(digits, X_val=digits[:n_rows])
     assert estimator.n_iter_ == 0
@@ -351,7 +353,7 @@ def test_weights_move_the_fit_to_the_heavy_rows(digits):
 
 @pytest.mark.parametrize("share", [1e-3, 0.5])
 def test_weights_that_are_shares_are_no_small_counts(digits, share):
-    """They must not make rows count for less in what is known of them."""
+    """They must not make the data count as fewer rows."""
     X = digits[:400]
     fit = AutoencoderTransformer(4, random_state=0).fit
     for ours, theirs in zip(
@@ -363,7 +365,7 @@ def test_weights_that_are_shares_are_no_small_counts(digits, share):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("values", [(0, 1), (0, 2), (-2, 2), (0, 1e300)])
 def test_rows_that_differ_are_not_held_out_as_copies(dtype, values):
-    """Of small integers most bits are zero, and all rows have to get hashes of their own."""
+    """Most bits of small integers are zero, but different rows need different hashes."""
     values = np.array(values).clip(None, np.finfo(dtype).max).astype(dtype)
     X = np.random.default_rng(0).choice(values, size=(5_000, 64))
     ((training, held, missed),) = Rows(X).splits(0.1, 1, np.random.default_rng(0))
@@ -398,19 +400,19 @@ def test_verbose_prints_the_validation_loss(digits, capsys):
 
 
 def test_the_last_epoch_may_be_cut_short(digits):
-    """ "auto" counts steps; the loss of what there is of an epoch is a mean like the others."""
+    """With "auto", steps are counted. The loss of a partial epoch is a mean like the others."""
     X = np.tile(digits, (8, 1))[:14_080]
     settings = {"early_stopping": False, "random_state": 0, "output_activation": "sigmoid"}
-    estimator = AutoencoderTransformer(4, **settings).fit(X)  # 550 steps, 110 make an epoch
+    estimator = AutoencoderTransformer(4, **settings).fit(X)  # 550 steps, 110 per epoch
     assert estimator.n_iter_ == len(estimator.loss_curve_) == 5
-    shorter = AutoencoderTransformer(4, **settings).fit(X[:12_800])  # 100 make one
+    shorter = AutoencoderTransformer(4, **settings).fit(X[:12_800])  # 100 steps per epoch
     assert shorter.n_iter_ == 6
     assert shorter.loss_curve_[-1] == pytest.approx(shorter.loss_curve_[-2], rel=0.05)
     assert shorter.loss_curve_[-1] == pytest.approx(error(shorter, X[:12_800]), rel=0.05)
 
 
 def test_what_training_starts_from_is_kept_where_it_is_the_best(digits):
-    """A rate at which every step does harm: but the decoder fitted before gains on PCA."""
+    """At this rate every step does harm, but the decoder fitted before improves on PCA."""
     settings = {"output_activation": "sigmoid", "random_state": 0}
     estimator = AutoencoderTransformer(8, learning_rate=10.0, epochs=2, **settings).fit(digits)
     assert estimator.n_iter_ == 0

@@ -1,4 +1,4 @@
-"""Rows are trained on in other units: the same network, the same training at any scale."""
+"""Networks are trained on rows in other units, so that training is the same at any scale."""
 
 import dataclasses
 
@@ -43,7 +43,7 @@ NETWORKS = {
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_folded_networks_are_the_same(name):
-    """Of rows as they are, a folded network makes what the other makes of rows in their unit."""
+    """A folded network makes of raw rows what the other network makes of rows in their unit."""
     spec = dataclasses.replace(PLAIN, **NETWORKS[name])
     loss = describe("poisson" if name == "counts" else "mse")
     assert may_scale(spec, loss)
@@ -95,11 +95,11 @@ WARM = {
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("name", WARM)
 def test_warm_starts_train_alike_at_any_scale(name):
-    """The scores of four fits; before, those of rows 1,000 times as large fell to a fifth."""
+    """Four fits score the same. Before, the scores of rows 1,000 times as large fell to a fifth."""
     scores = []
     for scale, offset in ((1, 0), (1000, 0), (1e-3, 0), (1, 50)):
         settings = dict(WARM[name])
-        if "sparsity" in settings:  # what it is weighed against has the unit of the rows squared
+        if "sparsity" in settings:  # it is weighed against the unit of the rows squared
             settings["sparsity"] *= scale
         estimator = AutoencoderTransformer(
             3, warm_start=True, early_stopping=False, random_state=0, **settings
@@ -122,7 +122,7 @@ def test_warm_starts_order_the_code_again():
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_codes_are_uncorrelated_on_all_training_rows(dtype):
-    """Above 2,500 rows too, which are a sample of them, and with weights."""
+    """This also holds with weights, and above 2,500 rows, where the order comes from a sample."""
     rng = np.random.default_rng(0)
     X = np.tanh(rng.normal(size=(6000, 3)) @ rng.normal(size=(3, 12))).astype(dtype) + 3
     weight = rng.integers(1, 4, size=len(X))

@@ -1,4 +1,4 @@
-"""Each variant does what it says; every test here fails if the parameter does nothing."""
+"""Each variant does what it says. Every test here fails if the parameter does nothing."""
 
 import functools
 import pickle
@@ -16,7 +16,7 @@ from skae import AutoencoderTransformer
 
 @pytest.fixture(scope="module")
 def digits():
-    """Training and test rows, and their labels."""
+    """Return training and test rows, and their labels."""
     X, y = load_digits(return_X_y=True)
     X = (X / 16).astype(np.float32)
     return X[:1200], X[1200:], y[:1200], y[1200:]
@@ -27,7 +27,7 @@ def error(estimator, X):
 
 
 def half_of_the_pixels(batch, rng):
-    """A sensor with every other column missing."""
+    """Remove every other column, like a sensor with missing columns."""
     batch[:, ::2] = 0
     return batch
 
@@ -75,7 +75,7 @@ VARIANTS = {
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_promises_of_the_plain_network_hold(digits, name):
-    """Repeatability, pickles without Keras, rows that do not depend on their company."""
+    """Fits repeat, pickles need no Keras, and the code of a row does not depend on other rows."""
     X = digits[0][:300]
     estimator = AutoencoderTransformer(4, epochs=3, random_state=0, **VARIANTS[name])
     codes = estimator.fit(X).transform(X)
@@ -147,8 +147,10 @@ def test_sample_weight_is_copies_for_a_sparse_code():
 
 @pytest.mark.parametrize("parameters", [{"noise": 0.3}, {"kl_weight": 0.3}])
 def test_sample_weight_counts_where_rows_are_drawn(digits, parameters):
-    """With draws for each row a weight of 2 is not two copies, but weights still count: rows that
-    weigh 50 are reconstructed better than they are without."""
+    """Weights still count if a weight of 2 is not two copies, as with draws for each row.
+
+    Rows that weigh 50 are reconstructed better than without weights.
+    """
     train, _, y, _ = digits
     weights = np.where(y == 1, 50.0, 1.0)
     estimator = AutoencoderTransformer(2, random_state=0, **parameters)
@@ -158,7 +160,7 @@ def test_sample_weight_counts_where_rows_are_drawn(digits, parameters):
 
 
 def test_convolution_beats_the_dense_network_on_shifted_digits(digits):
-    """Of about equal size, from random weights, on digits at random places of a larger image."""
+    """The networks have about the same size. The digits lie at random places of a larger image."""
     rng = np.random.default_rng(0)
     images = np.zeros((1200, 14, 14), np.float32)
     for image, digit, (i, j) in zip(
@@ -210,7 +212,7 @@ def test_custom_network_trains(digits):
 
 
 def test_training_starts_from_what_a_custom_network_is(digits):
-    """Also where the callable returns the same models at every call: compiling changes nothing."""
+    """This also holds if every call returns the same models, since compiling changes nothing."""
     X = digits[0][:200]
     halves = small_network(AutoencoderTransformer(8, network=small_network).fit(X)._spec())
     before = [variable.numpy() for half in halves for variable in half.variables]
@@ -220,7 +222,7 @@ def test_training_starts_from_what_a_custom_network_is(digits):
 
 
 def test_a_custom_network_may_return_the_same_models_each_time(digits):
-    """Every run of a fit starts from them as they came, and not from where the last run ended."""
+    """Every run of a fit starts from the models as they came, not from the end of the last run."""
     X = digits[0][:200]
     ends = []
     for network in (small_network, functools.cache(small_network)):
@@ -231,7 +233,7 @@ def test_a_custom_network_may_return_the_same_models_each_time(digits):
 
 
 def test_a_custom_network_sees_no_rows_but_those_of_X():
-    """Batches are filled up, and layers may look at the whole of one, or divide by a norm."""
+    """Batches are filled up, but layers may look at a whole batch, or divide by a norm."""
     X = np.random.default_rng(0).normal(5, 1, size=(50, 6)).astype(np.float32)
 
     def normalised(spec):
@@ -252,7 +254,7 @@ def test_a_custom_network_sees_no_rows_but_those_of_X():
 
 
 class Half(keras.Model):
-    """A half as users write it: without a shape before its first call."""
+    """A half as users write it, without a shape before its first call."""
 
     def __init__(self, n_outputs, *, numpy=False):
         super().__init__()
@@ -272,7 +274,7 @@ def called(half, n_inputs):
 
 @pytest.mark.parametrize("prepare", [lambda half, _: half, called])
 def test_halves_may_subclass_model(digits, prepare):
-    """They train to what the same layers in keras.Sequential do."""
+    """They train to the same results as the same layers in keras.Sequential."""
     X = digits[0][:200]
 
     def network(spec):
@@ -293,7 +295,7 @@ def test_halves_may_subclass_model(digits, prepare):
 
 
 def test_frozen_layers_of_a_custom_network_stay(digits):
-    """What is pretrained and marked as not trainable is used as it is."""
+    """Layers that are pretrained and marked as not trainable are used as they are."""
 
     def frozen(spec):
         encoder, decoder = small_network(spec)
@@ -308,7 +310,7 @@ def test_frozen_layers_of_a_custom_network_stay(digits):
 
 
 def regularised_network(spec, rate=0.5):
-    """Layers that act otherwise in training, and have a state of their own."""
+    """Return a network with layers that act differently in training and have a state."""
     layers = keras.layers
     encoder, decoder = small_network(spec)
     hidden = [layers.BatchNormalization(), layers.Dropout(rate, seed=2**40 + 1)]
@@ -426,7 +428,7 @@ def test_errors(digits, parameters, message):
 
 
 class Failing(keras.layers.Layer):
-    """A layer with an error that shows in training alone."""
+    """A layer with an error that shows only in training."""
 
     def call(self, inputs, training=False):
         if training:
@@ -435,7 +437,7 @@ class Failing(keras.layers.Layer):
 
 
 def test_errors_of_a_layer_reach_the_user(digits):
-    """Also from a model that Keras has not built yet."""
+    """This includes errors of a model that Keras has not built yet."""
 
     def network(spec):
         encoder = keras.Sequential([keras.layers.Dense(spec.n_components), Failing()])

@@ -1,4 +1,4 @@
-"""The variational form: what the divergence does to the code, where training starts, samples."""
+"""Test what the divergence does to a variational code, where training starts, and samples."""
 
 import numpy as np
 import pytest
@@ -14,15 +14,17 @@ from skae import AutoencoderTransformer
 
 @pytest.fixture(scope="module")
 def digits():
-    """Training and test rows, and the labels of the former."""
+    """Return training and test rows, and the labels of the training rows."""
     X, y = load_digits(return_X_y=True)
     X = (X / 16).astype(np.float32)
     return X[:1200], X[1200:], y[:1200]
 
 
 def test_large_kl_weight_presses_the_code_together(digits):
-    """The means go to 0; with a small weight they do not, and codes as they are sampled are close
-    to standard normal either way."""
+    """With a large weight the means go to 0, and with a small one they do not.
+
+    Sampled codes are close to standard normal either way.
+    """
     train, test, _ = digits
     pressed = AutoencoderTransformer(4, kl_weight=500.0, random_state=0)
     with pytest.warns(UserWarning, match=r"4 of 4 components .* no information: .* below 500"):
@@ -40,7 +42,7 @@ def test_large_kl_weight_presses_the_code_together(digits):
 
 
 def test_variational_start_is_probabilistic_pca():
-    """Where it is linear that is the optimum (Lucas et al., 2019): training can't improve on it."""
+    """It is the optimum of a linear network (Lucas et al., 2019), so training can't improve it."""
     rng = np.random.default_rng(0)
     X = rng.normal(size=(3000, 3)) @ (3 * rng.normal(size=(3, 10))) + rng.normal(size=(3000, 10))
     settings = {"kl_weight": 1.0, "output_activation": "linear", "random_state": 0}
@@ -67,7 +69,7 @@ def test_samples_lie_near_the_data_and_cover_all_classes(digits):
 
 
 def test_warm_start_with_other_weights_of_the_penalties(digits):
-    """They are no part of the network's shape; whether there is a variance is."""
+    """The weights are no part of the network's shape, but whether there is a variance is."""
     X = digits[0][:100]
     estimator = AutoencoderTransformer(
         4, kl_weight=0.1, sparsity=1e-3, epochs=2, warm_start=True, random_state=0
@@ -91,8 +93,10 @@ def test_sample_says_what_it_needs():
 @pytest.mark.parametrize("scaler", [MinMaxScaler, StandardScaler])
 @pytest.mark.parametrize("n_components", [2, 8])
 def test_weight_of_one_generates_at_any_scale(scaler, n_components):
-    """It is relative to the noise of the data: samples vary as PCA's reconstructions nearly do.
-    With the noise of standardised rows, those of rows in [0, 1] had 0.003 of the variance."""
+    """The weight is relative to the noise of the data, so samples vary nearly as much as with PCA.
+
+    With the noise of standardized rows, samples for rows in [0, 1] had 0.003 of their variance.
+    """
     X = scaler().fit_transform(load_wine().data)
     estimator = AutoencoderTransformer(n_components, kl_weight=1.0, random_state=0).fit(X)
     explained = PCA(n_components).fit(X).explained_variance_ratio_.sum()
@@ -103,7 +107,7 @@ def test_weight_of_one_generates_at_any_scale(scaler, n_components):
 
 @pytest.mark.parametrize("loss", ["mse", "mae"])
 def test_weight_means_the_same_in_any_unit(loss):
-    """Codes and samples of rows that are 255 times as large are the same."""
+    """Rows that are 255 times as large have the same codes, and the same samples in their unit."""
     X = StandardScaler().fit_transform(load_wine().data)
     settings = {"kl_weight": 1.0, "loss": loss, "hidden_layer_sizes": (16,), "epochs": 50}
     made = []
@@ -116,8 +120,10 @@ def test_weight_means_the_same_in_any_unit(loss):
 
 
 def test_weight_of_one_is_an_evidence_lower_bound():
-    """Of a linear network with squared error: it ends at the maximum of probabilistic PCA's
-    likelihood, where the mean of an axis of variance v has the variance 1 - noise / v."""
+    """A linear network with squared error ends at the maximum of probabilistic PCA's likelihood.
+
+    There the mean of an axis of variance v has the variance 1 - noise / v.
+    """
     rng = np.random.default_rng(0)
     X = 0.02 * (rng.normal(size=(4000, 3)) * [5, 3, 2]) @ np.linalg.qr(rng.normal(size=(8, 3)))[0].T
     X += 0.02 * rng.normal(size=X.shape) + 0.5
