@@ -1,5 +1,6 @@
 """A fit that fails, is interrupted or shares its machine leaves things as they were."""
 
+import _weakrefset
 import copy
 import itertools
 import linecache
@@ -32,7 +33,7 @@ FRAMEWORK = tuple(os.path.dirname(module.__file__) + os.sep for module in (keras
 
 # Python swallows exceptions in callbacks of weak references. A wait for a condition that is
 # interrupted while its lock is released raises an error of its own.
-UNSAFE = weakref.__file__, threading.__file__
+UNSAFE = weakref.__file__, _weakrefset.__file__, threading.__file__
 
 
 def masked(batch, rng):
