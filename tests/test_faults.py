@@ -2,6 +2,7 @@
 
 import _weakrefset
 import copy
+import gc
 import itertools
 import linecache
 import os
@@ -74,6 +75,8 @@ class Intact:
         deadline = time.monotonic() + 60
         while any(thread.is_alive() for thread in set(threading.enumerate()) - self.threads):
             assert time.monotonic() < deadline
+            # A traceback may be a cycle, which keeps an idle thread's executor until it is collected.
+            gc.collect()
             time.sleep(1e-3)
         locks = [inference._networks._lock, training._programs._lock]
         locks += [entry.lock for entry in inference._networks.values()]
