@@ -75,7 +75,7 @@ class Intact:
         deadline = time.monotonic() + 60
         while any(thread.is_alive() for thread in set(threading.enumerate()) - self.threads):
             assert time.monotonic() < deadline
-            # A traceback may be a cycle, which keeps an idle thread's executor until it is collected.
+            # A traceback may be a cycle, which keeps the executor of an idle thread.
             gc.collect()
             time.sleep(1e-3)
         locks = [inference._networks._lock, training._programs._lock]
