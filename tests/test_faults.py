@@ -21,7 +21,7 @@ from sklearn.base import clone
 from sklearn.datasets import load_digits
 
 import skae
-from skae import AutoencoderTransformer
+from skae import AutoencoderTransformer, _threads
 from skae._data.rows import Rows
 from skae._fitting import fit, validation
 from skae._fitting import training as fitting_training
@@ -98,10 +98,11 @@ def interrupted_fit(estimator, at):
     """Fit with a KeyboardInterrupt at a line of Python, and return how many lines had run.
 
     In the calling thread all lines count, except those of TensorFlow, which would be most of them.
-    In other threads the lines of skae count. The last line is the one in which `fit` takes over the
-    result, since nothing is left to undo after it. Lines that start with `with` do not count. They
-    also run when their block is left, where a tracer interrupts before the lock is released and a
-    signal does not. The lines of `UNSAFE` do not count either.
+    In other threads the lines of skae count, except those of `skae._threads`: nobody waits for the
+    thread that keeps a limit of BLAS, and a signal never reaches it. The last line is the one in
+    which `fit` takes over the result, since nothing is left to undo after it. Lines that start with
+    `with` do not count. They also run when their block is left, where a tracer interrupts before
+    the lock is released and a signal does not. The lines of `UNSAFE` do not count either.
     """
     lines = itertools.count()
     caller = threading.get_ident()
@@ -109,7 +110,8 @@ def interrupted_fit(estimator, at):
     def trace(frame, event, _):
         path = frame.f_code.co_filename
         if path.startswith((*FRAMEWORK, *UNSAFE)) or (
-            threading.get_ident() != caller and not path.startswith(SOURCES)
+            threading.get_ident() != caller
+            and (not path.startswith(SOURCES) or path == _threads.__file__)
         ):
             return None
         line = linecache.getline(path, frame.f_lineno).lstrip() if event == "line" else "with "
