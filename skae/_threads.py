@@ -3,18 +3,18 @@
 import contextlib
 import functools
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from threadpoolctl import ThreadpoolController
 
 _lock = threading.Lock()
-_inside: set[object] = set()  # uses of `one_thread` that have not ended, in all threads
-_lift: Callable[[], None] | None = None  # ends the limit, if there is one
+_inside: set[object] = set()  # the uses of `one_thread` in all threads that have not ended
+_limit: "_Limit | None" = None  # the limit in force, if there is one
 
 
 @functools.cache
 def _controller():
-    return ThreadpoolController()  # takes milliseconds to look for libraries
+    return ThreadpoolController()  # cached, since looking for libraries takes milliseconds
 
 
 @contextlib.contextmanager
@@ -27,46 +27,62 @@ def one_thread() -> Iterator[None]:
     either. A limit that the caller has set with threadpoolctl stays. An OpenBLAS with OpenMP
     threads has a limit for each thread that calls it, and is left alone.
     """
-    global _lift
     use = object()
     try:
         with _lock:
-            _inside.add(use)
-            _lift = _lift or _limit()
+            _enter(use)
         yield
     finally:
-        with _lock:
-            _inside.discard(use)
-            if _lift and not _inside:
-                lift, _lift = _lift, None
-                lift()
+        try:
+            _leave(use)
+        except BaseException:
+            _leave(use)  # an interrupt would leave the limit in force for good
+            raise
 
 
-def _limit():
-    """Limit BLAS to one thread, and return a function that lifts the limit.
+def _enter(use):
+    global _limit
+    _inside.add(use)
+    if _limit is None:
+        # Known before it is in force, so that an interrupt in between does not lose it.
+        _limit = _Limit()
+        _limit.start()
 
-    A thread is kept to do both. Since release 3.8, threadpoolctl lets only the first thread that
-    sets a limit change what all threads share, and the last use may end in another thread.
+
+def _leave(use):
+    """Lift the limit if no other use is left. Calling this again does no harm."""
+    global _limit
+    with _lock:
+        _inside.discard(use)
+        if _limit is not None and not _inside:
+            _limit.lift()
+            _limit = None
+
+
+class _Limit:
+    """A limit of one thread for BLAS.
+
+    A thread of its own sets and lifts it. Since release 3.8, threadpoolctl lets only the thread
+    that changed what all threads share change it again, and the last use may end in another one.
     """
-    limited, done = threading.Event(), threading.Event()
 
-    def keep():
+    def __init__(self):
+        self._in_force, self._done = threading.Event(), threading.Event()
+        self._keeper = threading.Thread(target=self._keep, daemon=True)
+
+    def start(self):
+        self._keeper.start()
+        self._in_force.wait()
+
+    def lift(self):
+        self._done.set()
+        if self._keeper.is_alive():
+            self._keeper.join()
+
+    def _keep(self):
         try:
             with _controller().limit(limits=1, user_api="blas"):
-                limited.set()
-                done.wait()
+                self._in_force.set()
+                self._done.wait()
         finally:
-            limited.set()
-
-    def lift():
-        done.set()
-        keeper.join()
-
-    keeper = threading.Thread(target=keep, daemon=True)
-    try:
-        keeper.start()
-        limited.wait()
-        return lift
-    except BaseException:
-        done.set()  # otherwise an interrupt would leave the limit on for good
-        raise
+            self._in_force.set()

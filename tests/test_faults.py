@@ -102,7 +102,8 @@ def interrupted_fit(estimator, at):
     thread that keeps a limit of BLAS, and a signal never reaches it. The last line is the one in
     which `fit` takes over the result, since nothing is left to undo after it. Lines that start with
     `with` do not count. They also run when their block is left, where a tracer interrupts before
-    the lock is released and a signal does not. The lines of `UNSAFE` do not count either.
+    the lock is released and a signal does not. Nor does a signal interrupt at a `try:`. The lines
+    of `UNSAFE` do not count either.
     """
     lines = itertools.count()
     caller = threading.get_ident()
@@ -116,7 +117,7 @@ def interrupted_fit(estimator, at):
             return None
         line = linecache.getline(path, frame.f_lineno).lstrip() if event == "line" else "with "
         last = line.startswith("self.__dict__ = merged(")
-        if not line.startswith("with ") and (next(lines) == at or last):
+        if not line.startswith(("with ", "try:")) and (next(lines) == at or last):
             raise KeyboardInterrupt
         return trace
 
