@@ -81,6 +81,16 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         leaves [6]_; it is divided by `n_features` for losses that are no likelihoods.
         :meth:`transform` returns the mean of the code.
 
+    label_weight : float, default=0.0
+        Above 0, `fit(X, y)` adds the loss of predicting `y` from the code through a linear layer
+        [9]_, so that the code serves the classifier or regressor behind it. With 1 a constant
+        prediction of `y` costs as much as a constant reconstruction of X. Floats in `y` are
+        numbers to predict, in one column or several; integer columns of zeros and ones are
+        multilabel indicators; everything else is a class.
+
+    missing_label : object, default=None
+        Value in `y` of rows without a label, such as -1. NaN and None always mean that.
+
     image_shape : (height, width) or (height, width, channels) or None, default=None
         Shape of the image in each row, flattened in C order. The hidden layers are then 3 x 3
         convolutions with a stride of 2, which need Keras to transform and to decode.
@@ -113,8 +123,9 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         Where training starts: PCA, the optimum of a linear autoencoder [8]_, or random weights.
 
     epochs : "auto" or int, default="auto"
-        Passes over the training rows. "auto" is from 1 to 500 passes, as many as make 1,400
-        optimizer steps with hidden layers or 1,000 without; 10 near the optimum; 0 at it.
+        Passes over the training rows. "auto" is from 1 to 500 passes, or 200 with labels, as many
+        as make 1,400 optimizer steps with hidden layers or 1,000 without; 10 near the optimum; 0
+        at it.
 
     batch_size : "auto" or int, default="auto"
         Rows per optimizer step. "auto" is 96, or 64 or 128 near the optimum.
@@ -151,6 +162,12 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
 
     network_ : dict
         Description of the network.
+
+    head_ : list of ndarray
+        Kernel and bias of the linear layer that predicts `y` from the code, with `label_weight`.
+
+    classes_ : ndarray of shape (n_classes,)
+        Classes in the order of the outputs of that layer, if `y` has classes.
 
     n_iter_ : int
         Number of epochs that led to `weights_`; 0 if training did not improve on its start.
@@ -195,6 +212,8 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
        Using Large Learning Rates", 2018, arXiv:1708.07120.
     .. [8] P. Baldi and K. Hornik, "Neural networks and principal component analysis: Learning
        from examples without local minima", Neural Networks 2, 1989.
+    .. [9] L. Le, A. Patterson and M. White, "Supervised autoencoders: Improving generalization
+       performance with unsupervised regularizers", NeurIPS 2018.
 
     Examples
     --------
@@ -223,6 +242,8 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         noise=None,
         sparsity=0.0,
         kl_weight=0.0,
+        label_weight=0.0,
+        missing_label=None,
         image_shape=None,
         network=None,
         loss="mse",
@@ -247,6 +268,8 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         self.noise = noise
         self.sparsity = sparsity
         self.kl_weight = kl_weight
+        self.label_weight = label_weight
+        self.missing_label = missing_label
         self.image_shape = image_shape
         self.network = network
         self.loss = loss
@@ -264,7 +287,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         self.random_state = random_state
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None, *, sample_weight=None, X_val=None):
+    def fit(self, X, y=None, *, sample_weight=None, X_val=None, y_val=None):
         """Train the network to reconstruct X.
 
         If this fails or is interrupted, the estimator stays as it was.
@@ -275,8 +298,8 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
             Training data. Computations use float32 if that holds every value of its dtypes
             (float16, float32, bool, integers of 8 and 16 bits), and float64 otherwise.
 
-        y : Ignored
-            Not used, present here for API consistency by convention.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+            Labels, which are ignored without `label_weight`.
 
         sample_weight : array-like of shape (n_samples,), default=None
             Weights of the rows, as numbers of copies. If those above zero have a mean below 1,
@@ -287,6 +310,9 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
             chooses the weights. For a Pipeline to transform them too, enable metadata routing and
             use ``Pipeline(steps, transform_input=["X_val"])`` and ``set_fit_request(X_val=True)``.
 
+        y_val : array-like of shape (n_val_samples,) or (n_val_samples, n_outputs), default=None
+            Labels of these rows, needed with `label_weight`.
+
         Returns
         -------
         self : AutoencoderTransformer
@@ -294,7 +320,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         """
         # All changes happen to a copy, and are taken over at once when everything has succeeded.
         before, fitted = self.__dict__.copy(), twin(self)
-        fitted._fit(X, sample_weight, X_val)
+        fitted._fit(X, y, sample_weight, X_val, y_val)
         self.__dict__ = merged(before, self.__dict__, fitted.__dict__)
         return self
 
@@ -461,16 +487,27 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     def _n_features_out(self):
         return self.network_["n_components"]
 
-    def _fit(self, X, sample_weight, X_val):
+    def _fit(self, X, y, sample_weight, X_val, y_val):
         """Fit this copy of the estimator."""
         warm = self.warm_start and hasattr(self, "weights_")
-        rows = training_rows(self, X, sample_weight, reset=not warm)
-        candidate = resolve(self, rows, self.network_ if warm else None)
-        held = None if X_val is None else validation_rows(self, X_val, rows.dtype)
+        rows, labels = training_rows(self, X, y, sample_weight, reset=not warm)
+        head = None if labels is None else labels.head
+        candidate = resolve(self, rows, self.network_ if warm else None, head)
+        held = None if X_val is None else validation_rows(self, X_val, y_val, rows.dtype, labels)
         check_rows(self.loss, rows, held)
-        result = fit(candidate, Split(rows, held), self.weights_ if warm else None, seed_of(self))
+        previous = self.weights_ if warm else None
+        if warm and labels is not None:
+            previous = [*self.weights_, *labels.unfold(*self.head_)]
+        result = fit(candidate, Split(rows, held), previous, seed_of(self))
         self.network_: dict = result.candidate.spec.to_dict()
         self.weights_: list[np.ndarray] = result.weights
+        for name in ("head_", "classes_"):
+            self.__dict__.pop(name, None)
+        if labels is not None:
+            self.weights_ = result.weights[:-2]
+            self.head_: list[np.ndarray] = labels.fold(*result.weights[-2:])
+            if labels.classes is not None:
+                self.classes_ = labels.classes
         earlier = (self.loss_curve_, self.validation_loss_curve_) if warm else ([], [])
         self.loss_curve_: list[float] = earlier[0] + result.losses
         self.validation_loss_curve_: list[float] = earlier[1] + result.validation_losses
@@ -479,11 +516,12 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     def _spec(self):
         """Return the description of the fitted network; raise if there is none."""
         check_is_fitted(self)
-        return NetworkSpec(**self.network_)
+        return NetworkSpec(**self.network_).without_labels()
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
+        tags.target_tags.multi_output = True
         tags.input_tags.positive_only = needs_positive(self.loss)
         # Other dtypes become the first one, but for those that float32 holds, such as uint8.
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]

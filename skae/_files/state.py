@@ -1,6 +1,5 @@
 """The state of an estimator that a file holds, and the checks of a file's content."""
 
-import re
 import sys
 from types import SimpleNamespace
 from typing import NamedTuple
@@ -9,8 +8,8 @@ import numpy as np
 import sklearn
 from sklearn.exceptions import InconsistentVersionWarning
 
-from skae._files.format import DTYPES, Header, Tensor
-from skae._network.activations import ACTIVATIONS
+from skae._files.format import DTYPES, Header, Tensor, canonical
+from skae._files.network import check_keys, check_network, matches
 from skae._network.spec import NetworkSpec
 from skae._parameters import CONSTRAINTS, OPTIMIZERS, check_parameters
 from skae._scikit_learn import validate_parameter_constraints
@@ -19,6 +18,8 @@ from skae._version import __version__
 # All attributes that a fitted estimator has besides its parameters.
 ATTRIBUTES = {
     "weights_",
+    "head_",
+    "classes_",
     "network_",
     "n_iter_",
     "loss_curve_",
@@ -37,6 +38,7 @@ CALLBACKS = {
     "_parent_callback_ctx",
 }
 PARAMETERS = sorted(CONSTRAINTS)
+KEYS = {"labels", "network", "output", "parameters", "requests", "versions"}
 SEQUENCES = {"hidden_layer_sizes", "image_shape", "noise"}
 # Only classes that Keras makes from a name alone: a configuration may also name modules.
 CONFIGURED = {
@@ -63,9 +65,9 @@ CONFIGURED = {
 # Options that Keras loops over or divides by, and their largest allowed values.
 COUNTS = {"gradient_accumulation_steps": 2**31, "ema_overwrite_frequency": 2**31, "ns_steps": 100}
 MODULES = {"optimizer": "keras.optimizers", "loss": "keras.losses"}
-NETWORK = set(NetworkSpec.__dataclass_fields__) - {"network"}
 # The metadata that each method can request.
-REQUESTS = {"fit": {"X_val", "sample_weight"}, "score": {"sample_weight"}}
+REQUESTS = {"fit": {"X_val", "sample_weight", "y_val"}, "score": {"sample_weight"}}
+MAX_CLASSES_BYTES = 100_000
 CURVES = ("loss_curve", "validation_loss_curve")
 # The memory that names and losses may take as Python objects, besides their bytes in the file. It
 # is enough for a hundred thousand names.
@@ -87,6 +89,7 @@ def describe(state: State) -> tuple[dict, dict]:
     network = dict(attributes["network_"])
     _refuse_code("network", network.pop("network"))
     metadata = {
+        "labels": _class_list(attributes.get("classes_")),
         "network": network,
         "output": state.output,
         "parameters": {name: _plain(name, attributes[name]) for name in PARAMETERS},
@@ -97,7 +100,8 @@ def describe(state: State) -> tuple[dict, dict]:
             "skae": __version__,
         },
     }
-    tensors = {f"weights.{i}": array for i, array in enumerate(attributes["weights_"])}
+    weights = [*attributes["weights_"], *attributes.get("head_", [])]
+    tensors = {f"weights.{i}": array for i, array in enumerate(weights)}
     curves = {name: attributes[f"{name}_"] for name in CURVES}
     tensors |= {name: np.array(curve, np.float64) for name, curve in curves.items() if curve}
     if "feature_names_in_" in attributes:
@@ -133,12 +137,44 @@ def _plain(name, value):
     if name in SEQUENCES and hasattr(value, "__len__") and not isinstance(value, str):
         return [_plain(name, entry) for entry in value]
     value = value.item() if isinstance(value, np.generic) else value
+    if name == "missing_label" and value != value:
+        return None  # NaN means missing in any case
     if value is not None and type(value) not in (bool, int, float, str):
         raise ValueError(
             f"A file can hold only plain numbers and strings. Got {value!r} in the {name!r} "
             "parameter. Convert it, or pickle the estimator."
         )
     return value
+
+
+def _class_list(classes):
+    """Return the classes of labels as values that JSON has, or None without classes."""
+    if classes is None:
+        return None
+    listed = classes.tolist()
+    if not _are_classes(listed):
+        raise ValueError(
+            "A file can hold classes that are all strings, ints, bools or floats, and up to "
+            f"{MAX_CLASSES_BYTES} bytes of them. Got {len(listed)}, such as {listed[0]!r}. Pickle "
+            "the estimator, or fit it to y.astype(str)."
+        )
+    return listed
+
+
+def _are_classes(listed):
+    kinds = {type(label) for label in listed}
+    plain = len(kinds) == 1 and kinds <= {str, int, bool, float}
+    return plain and len(set(listed)) == len(listed) and len(canonical(listed)) <= MAX_CLASSES_BYTES
+
+
+def _check_classes(listed, spec):
+    if spec.label_kind != "classes":
+        right = listed is None
+    else:
+        right = isinstance(listed, list) and len(listed) == spec.n_label_outputs
+        right = right and _are_classes(listed)
+    if not right:
+        raise ValueError("its classes are not those of its network.")
 
 
 def _refuse_code(name, value):
@@ -172,17 +208,21 @@ def check(header: Header) -> tuple[State, NetworkSpec]:
     The data can be read after this check, because they have the size that the network implies.
     """
     metadata = header.metadata
-    _keys("metadata", metadata, {"network", "output", "parameters", "requests", "versions"})
-    spec = _network(metadata["network"], len(header.tensors))
+    check_keys("metadata", metadata, KEYS)
+    spec = check_network(metadata["network"], len(header.tensors))
+    _check_classes(metadata["labels"], spec)
     parameters = _parameters(metadata["parameters"])
     check_parameters(SimpleNamespace(**parameters), spec.n_features)
     _check_output(metadata["output"])
     _check_requests(metadata["requests"])
-    _keys("versions", metadata["versions"], {"numpy", "scikit-learn", "skae"})
-    if not all(_matches(r"\d[\w.+-]{0,31}", version) for version in metadata["versions"].values()):
+    check_keys("versions", metadata["versions"], {"numpy", "scikit-learn", "skae"})
+    if not all(matches(r"\d[\w.+-]{0,31}", version) for version in metadata["versions"].values()):
         raise ValueError("its metadata have a version that is not valid.")
     _check_tensors(header.tensors, spec)
-    return State(parameters, metadata["output"], metadata["requests"]), spec
+    attributes = parameters
+    if metadata["labels"] is not None:
+        attributes = {**parameters, "classes_": np.array(metadata["labels"])}
+    return State(attributes, metadata["output"], metadata["requests"]), spec
 
 
 def restore(state: State, spec: NetworkSpec, tensors: dict) -> State:
@@ -194,8 +234,10 @@ def restore(state: State, spec: NetworkSpec, tensors: dict) -> State:
     losses, validation_losses = (
         tensors[name].tolist() if name in tensors else [] for name in CURVES
     )
+    head = {"head_": weights[-2:]} if spec.label_kind else {}
     fitted = {
-        "weights_": weights,
+        "weights_": weights[:-2] if head else weights,
+        **head,
         "network_": spec.to_dict(),
         "n_iter_": len(losses),
         "loss_curve_": losses,
@@ -226,71 +268,8 @@ class FileVersionWarning(InconsistentVersionWarning):
         )
 
 
-def _keys(name, value, expected):
-    if not isinstance(value, dict) or value.keys() != set(expected):
-        raise ValueError(f"the keys of its {name} are not those that skae writes.")
-
-
-def _matches(pattern, value):
-    return isinstance(value, str) and value.isascii() and re.fullmatch(pattern, value) is not None
-
-
-def _network(fields, n_tensors):
-    _keys("network", fields, NETWORK)
-    hidden, image, code = (
-        fields[name] for name in ("hidden_layer_sizes", "image_shape", "code_activation")
-    )
-    known = {*ACTIVATIONS}
-    checks = {
-        # Each layer has tensors, so there are no more layers than tensors.
-        "hidden_layer_sizes": _counts(hidden) and len(hidden) <= n_tensors,
-        "image_shape": image is None or (_counts(image) and len(image) == 3 and bool(hidden)),
-        "n_features": _counts([fields["n_features"]]),
-        "n_components": _counts([fields["n_components"]]),
-        "shortcut": fields["shortcut"] is False or (fields["shortcut"] is True and bool(hidden)),
-        "dtype": fields["dtype"] in ("float32", "float64"),
-        "sparsity": type(fields["sparsity"]) is float and fields["sparsity"] >= 0,
-        "output_unit": fields["output_unit"] is None
-        or (type(fields["output_unit"]) is float and 0 < fields["output_unit"] < np.inf),
-        "kl_weight": type(fields["kl_weight"]) is float
-        and (fields["kl_weight"] == 0 or (fields["kl_weight"] > 0 and code == "linear")),
-        **{
-            name: isinstance(fields[name], str) and fields[name] in known
-            for name in ("activation", "code_activation", "output_activation")
-        },
-    }
-    wrong = [name for name, right in checks.items() if not right]
-    if wrong:
-        raise ValueError(f"its network is not valid: {wrong[0]} is {fields[wrong[0]]!r}.")
-    spec = NetworkSpec(
-        **{**fields, "hidden_layer_sizes": tuple(hidden), "image_shape": image and tuple(image)}
-    )
-    if image:
-        _check_image(spec)
-    return spec
-
-
-def _check_image(spec):
-    height, width, channels = spec.image_shape
-    if height * width * channels != spec.n_features:
-        raise ValueError("its network is not valid: image_shape does not have n_features entries.")
-    # The decoder rounds images up to a multiple of this factor. Convolutions have few weights, so a
-    # small file could describe a hundred layers for one pixel, whose maps no memory could hold.
-    factor = 2 ** len(spec.hidden_layer_sizes)
-    maps = -(-height // factor) * -(-width // factor) * factor**2
-    if maps > 64 * height * width + 2**14:
-        raise ValueError(
-            f"its network is not valid: {len(spec.hidden_layer_sizes)} convolutions are too many "
-            f"for images of shape {spec.image_shape}, which would be padded to {maps} pixels."
-        )
-
-
-def _counts(value):
-    return isinstance(value, list) and all(type(n) is int and n > 0 for n in value)
-
-
 def _parameters(parameters):
-    _keys("parameters", parameters, PARAMETERS)
+    check_keys("parameters", parameters, PARAMETERS)
     values = {}
     for name, value in parameters.items():
         if isinstance(value, dict) and name in CONFIGURED:
@@ -329,7 +308,7 @@ def _check_config(name, config):
 
 def _is_option(key, value):
     if key in ("name", "reduction"):
-        return _matches(r"[a-z]\w{0,63}", value)
+        return matches(r"[a-z]\w{0,63}", value)
     if key in COUNTS and value is not None:
         return type(value) is int and 0 < value <= COUNTS[key]
     return isinstance(key, str) and (value is None or isinstance(value, bool | int | float))
@@ -349,7 +328,7 @@ def _check_requests(requests):
     for method, values in requests.items():
         if not isinstance(values, dict) or not values.keys() <= REQUESTS[method]:
             raise ValueError(f"metadata are requested that {method} does not take.")
-        if not all(type(v) is bool or _matches(r"[A-Za-z_]\w{0,63}", v) for v in values.values()):
+        if not all(type(v) is bool or matches(r"[A-Za-z_]\w{0,63}", v) for v in values.values()):
             raise ValueError(f"a metadata request of {method} is neither a bool nor a name.")
 
 

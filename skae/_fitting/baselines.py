@@ -17,6 +17,8 @@ SAMPLE_ROWS = 10_000
 CLEARLY = 0.9
 # PCA may be better by this fraction without a warning, since training from PCA may jitter.
 AS_GOOD = 1e-3
+# The same for a code that serves labels too.
+WITH_LABELS = 0.1
 # Where the range of a loss is bounded, PCA's reconstruction is kept away from a bound by this
 # fraction of the distance between the bound and the mean.
 NEAREST = 0.05
@@ -48,14 +50,27 @@ def warn_if_beaten(fitted: Fitted, rows: Rows, pca: PrincipalAxes | None) -> Non
             f"{_pair(mean, ours)} Scale X, with sklearn.preprocessing.StandardScaler for example, "
             "use init='pca', a smaller learning_rate, more epochs or another output_activation."
         )
-    elif ours > by_pca * (1 + np.sign(by_pca) * AS_GOOD) + rounding:
+    elif ours > by_pca * (1 + np.sign(by_pca) * _allowed(fitted)) + rounding:
+        way_out = (
+            "Use more epochs, a smaller learning_rate, early_stopping=True or "
+            "output_activation='auto', or sklearn.decomposition.PCA."
+        )
+        if fitted.candidate.spec.label_kind:
+            weight = fitted.candidate.settings.label_weight
+            way_out = (
+                "That is the price of the labels. If it is too high, use a label_weight below "
+                f"{weight:g}, more n_components or hidden_layer_sizes."
+            )
         found += (
             " PCA with as many components describes X better than the fitted network: "
-            f"{_pair(by_pca, ours)} Use more epochs, a smaller learning_rate, "
-            "early_stopping=True or output_activation='auto', or sklearn.decomposition.PCA."
+            f"{_pair(by_pca, ours)} {way_out}"
         )
     if found:
         warnings.warn(found.lstrip(), ConvergenceWarning, stacklevel=2)
+
+
+def _allowed(fitted):
+    return WITH_LABELS if fitted.candidate.spec.label_kind else AS_GOOD
 
 
 def warn_of_dead_units(fitted: Fitted, rows: Rows) -> None:

@@ -29,6 +29,7 @@ class Settings(NamedTuple):
     tol: float
     verbose: int
     noise: Callable | None  # as returned by `noise.corruption`
+    label_weight: float
     penalties: Penalties = Penalties()  # in the unit of the loss
     seed: int = 0
 
@@ -73,6 +74,7 @@ class Candidate(NamedTuple):
             and spec.dense
             and not spec.penalised
             and settings.noise is None
+            and not spec.label_kind
             and self.loss.power == 2
             and not spec.hidden_layer_sizes
             and (spec.code_activation, spec.output_activation) == ("linear", "linear")

@@ -10,8 +10,9 @@ from skae._fitting.candidates import Candidate, Fitted, Split
 from skae._fitting.start import START_ROWS, principal, start
 from skae._fitting.training import compile_ahead, fraction_held_out, weights_as_made
 from skae._fitting.trials import Trial, choose_output, pooled, take_turns
-from skae._fitting.units import order_code, rectify
-from skae._fitting.validation import check_overflow
+from skae._fitting.units import linear_decoder, order_code, rectify
+from skae._fitting.validation import check_overflow, constant_losses, perfect_losses
+from skae._network import labels
 from skae._network.activations import SLOPE_ABOVE_ZERO
 from skae._network.spec import Penalties
 from skae._threads import one_thread
@@ -84,7 +85,38 @@ def _penalties(candidate, rows):
         left = (total - kept.sum()) / max(spec.n_features - len(kept), 1)
         variance = max(left, LEAST_NOISE * total / spec.n_features) or 1.0
         price = 2 * variance if loss.power == 2 else np.sqrt(variance / 2)
-    return Penalties(spec.sparsity, spec.kl_weight * float(price) / spec.n_features)
+    divergence = spec.kl_weight * float(price) / spec.n_features
+    return Penalties(spec.sparsity, divergence, _price_of_labels(candidate, rows))
+
+
+def _price_of_labels(candidate, rows):
+    """Return the weight of the loss of a known label beside the loss of a row.
+
+    With `label_weight=1` the mean of the columns and the best constant prediction of the labels
+    have the same loss beyond that of a perfect reconstruction and prediction. So the weight means
+    the same for any loss, scale of X, number of classes and fraction of missing labels.
+    """
+    spec = candidate.spec
+    if not spec.label_kind:
+        return 0.0
+    _, of_labels = _constant_prediction(spec, rows)
+    sample = rows.sample(START_ROWS, candidate.settings.seed)
+    of_rows = constant_losses(candidate, rows.mean(), sample) - perfect_losses(candidate, sample)
+    of_rows = np.average(of_rows, weights=sample.weights)
+    known = rows.labels[:, -1] > 0
+    share = np.average(known, weights=rows.weights)
+    return candidate.settings.label_weight * float((of_rows or 1.0) / of_labels / share)
+
+
+def _constant_prediction(spec, rows):
+    """Return the best constant prediction of the labels, and its mean loss."""
+    known = np.flatnonzero(rows.labels[:, -1])
+    targets = rows.labels[known]
+    copies = np.ones(len(known)) if rows.weights is None else rows.weights[known].astype(float)
+    best = labels.constant(spec.label_kind, targets, copies, spec.n_label_outputs)
+    outputs = np.broadcast_to(best, (len(known), len(best)))
+    losses = labels.losses(spec.label_kind, outputs, targets)
+    return best, float(np.average(losses, weights=copies))
 
 
 def _splits(candidate, rows):
@@ -156,12 +188,31 @@ def _warn(fitted, rows):
         warn_of_dead_units(fitted, rows)
 
 
+def _distances(fitted, rows):
+    """Return the linear map of the code whose results say how far two codes are apart.
+
+    These are the reconstruction and, if there are labels, what is predicted of them. The latter has
+    the unit in which `label_weight` and the loss of labels, near a constant prediction, count it
+    beside squared differences of the rows. So a component that explains much of y and little of X
+    has a size that a neighbor in the code can see.
+    """
+    candidate, weights = fitted.candidate, fitted.weights
+    spec, settings = candidate.spec, candidate.settings
+    back = linear_decoder(spec, weights, rows.sample(ORDER_ROWS, settings.seed))
+    if not spec.label_kind:
+        return back
+    constant, loss = _constant_prediction(spec, rows)
+    variance = np.square(moments(rows)[1]).sum()
+    unit = np.sqrt(settings.label_weight * variance / loss)
+    predicted = np.asarray(weights[-2], np.float64) @ labels.curvature(spec.label_kind, constant)
+    return np.hstack([back, unit * predicted])
+
+
 def _with_code(fitted, rows, rectified):
     """Return the same network with a linear code in order, rectified if an activation is given."""
     spec, weights = fitted.candidate.spec, fitted.weights
     if fitted.losses and _plain_code(fitted.candidate) and spec.code_activation == "linear":
-        sample = rows.sample(ORDER_ROWS, fitted.candidate.settings.seed)
-        weights = order_code(spec, weights, rows, sample)
+        weights = order_code(spec, weights, rows, _distances(fitted, rows))
     candidate = fitted.candidate
     if rectified is not None:
         weights = rectify(spec, weights, rows, rectified)

@@ -46,7 +46,7 @@ def pca_start(
     back[:n_axes] = pca.axes * (kept / (width * slope))[:, None] / output_slope
     weights = _assemble(spec, rng, [(kernel, bias), (back, mean - value @ back[:n_axes])])
     if spec.kl_weight:
-        weights[-1][:n_axes] = np.log(np.minimum(noise / pca.variances, 1))
+        weights[spec.log_variance + 1][:n_axes] = np.log(np.minimum(noise / pca.variances, 1))
     return weights
 
 

@@ -9,12 +9,13 @@ from skae._fitting.candidates import Candidate, Settings
 from skae._fitting.units import POSITIVE
 from skae._network import activations, losses
 from skae._network.activations import SLOPE_ABOVE_ZERO
+from skae._network.labels import Head
 from skae._network.losses import describe
 from skae._network.spec import NetworkSpec
 from skae._parameters import check_parameters
 
 
-def resolve(estimator: Any, rows: Rows, fitted: dict | None) -> Candidate:
+def resolve(estimator: Any, rows: Rows, fitted: dict | None, head: Head | None = None) -> Candidate:
     """Return the network and how to train it.
 
     `fitted` describes the network to continue from, or is None. The output activation may still be
@@ -44,6 +45,8 @@ def resolve(estimator: Any, rows: Rows, fitted: dict | None) -> Candidate:
         "image_shape": image_shape,
         "network": estimator.network,
         "output_unit": None,
+        "label_kind": None if head is None else head.kind,
+        "n_label_outputs": 0 if head is None else head.n_outputs,
     }
     if output == "auto":
         wanted |= _output(estimator, rows)
@@ -51,6 +54,11 @@ def resolve(estimator: Any, rows: Rows, fitted: dict | None) -> Candidate:
         wanted = _unchanged(wanted, fitted, chosen=output == "auto")
     elif estimator.network is None:
         _warn_of_rank(wanted["n_components"], min(len(rows), rows.n_features))
+    return Candidate(NetworkSpec(**wanted), _settings(estimator, rows, output, pca))
+
+
+def _settings(estimator, rows, output, pca):
+    """Return how to train; `pca` says whether training can start from it."""
     names = set(Settings._fields) - {"penalties", "seed"}  # these two are found later
     given = {name: getattr(estimator, name) for name in names}
     given["loss"] = _loss_of(estimator, output)
@@ -58,7 +66,7 @@ def resolve(estimator: Any, rows: Rows, fitted: dict | None) -> Candidate:
         given["optimizer"] = estimator.optimizer.lower()
     given["init"] = "pca" if pca else "glorot_uniform"
     given["noise"] = corruption(estimator.noise, rows.X)
-    return Candidate(NetworkSpec(**wanted), Settings(**given))
+    return Settings(**given)
 
 
 def _output(estimator, rows):
@@ -91,7 +99,12 @@ def _unchanged(wanted, fitted, *, chosen):
         same["kl_weight"] = wanted["kl_weight"]
     different = [name for name, value in {**fitted, **same}.items() if value != wanted[name]]
     if different:
-        others = {"shortcut": "init", "output_unit": "output_activation"}
+        others = {
+            "shortcut": "init",
+            "output_unit": "output_activation",
+            "label_kind": "label_weight",
+            "n_label_outputs": "y",
+        }
         names = ", ".join(dict.fromkeys(others.get(name, name) for name in different))
         raise ValueError(
             "warm_start=True continues the training of the fitted network, whose shape can't "

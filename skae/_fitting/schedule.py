@@ -19,6 +19,9 @@ from skae._fitting.candidates import Candidate, Settings
 # No small table needed more. With all rows in one batch, a thousand steps of Adam are chaotic: they
 # amplify rounding until a weight of 2 and two copies of a row end in different networks.
 MAX_AUTO_EPOCHS = 500
+# The labels of a small table are learned by heart sooner than its rows. On twelve cases of digits
+# and tables, classifiers gained 0.03 less over PCA after 60 epochs, and no more after 500.
+MAX_LABELLED_EPOCHS = 200
 
 
 class Budget(NamedTuple):
@@ -65,7 +68,7 @@ def starts_near(candidate: Candidate) -> bool:
     """
     spec = candidate.spec
     shallow = spec.dense and not spec.hidden_layer_sizes
-    from_pca = candidate.settings.init == "pca" and not spec.penalised
+    from_pca = candidate.settings.init == "pca" and not (spec.penalised or spec.label_kind)
     return shallow and from_pca and spec.output_activation == "sigmoid"
 
 
@@ -87,7 +90,8 @@ def schedule(candidate: Candidate, budget: Budget, n_rows: int) -> Schedule:
     steps_per_epoch = -(-n_rows // batch_size)
     if settings.epochs == "auto" or n_steps is not None:
         # The last epoch may be cut short: where one and a half are enough, two take a third longer.
-        least, most = steps_per_epoch, MAX_AUTO_EPOCHS * steps_per_epoch
+        most = MAX_LABELLED_EPOCHS if candidate.spec.label_kind else MAX_AUTO_EPOCHS
+        least, most = steps_per_epoch, most * steps_per_epoch
         n_steps = min(n_steps or max(least, budget.steps), most)
         check_every = math.ceil(n_steps / steps_per_epoch / budget.checks)
     else:

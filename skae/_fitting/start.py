@@ -5,18 +5,49 @@ import numpy as np
 from skae._data.rows import Rows
 from skae._fitting.candidates import Candidate
 from skae._fitting.decoder import DECODED_ROWS, fit_decoder
+from skae._fitting.head import fit_head
 from skae._fitting.initial import glorot_start, pca_start
 from skae._fitting.principal import PrincipalAxes, principal_axes
 from skae._fitting.schedule import starts_near
 from skae._fitting.units import Units, in_units, units_for
+from skae._network import labels
+from skae._network.inference import encode
 
 # Statistics are taken from this many rows where those of all rows would be no better.
 START_ROWS = 10_000
+# The layer that predicts labels is fitted to no more rows than this.
+HEAD_ROWS = 10_000
 
 
 def start(
     candidate: Candidate, rows: Rows, *, all_rows: bool = False
 ) -> tuple[list[np.ndarray], Units]:
+    """Return the weights to start training from and their units, with those that predict labels."""
+    weights, units = _start(candidate, rows, all_rows)
+    if candidate.spec.head is None:
+        return weights, units
+    known = np.flatnonzero(rows.labels[:, -1])
+    if not len(known):
+        return weights, units
+    rng = np.random.default_rng([candidate.settings.seed, 5])
+    if len(known) > HEAD_ROWS:
+        known = np.sort(rng.choice(known, HEAD_ROWS, replace=False))
+    sample = rows.take(known)
+    copies = np.ones(len(sample)) if sample.weights is None else sample.weights
+    head, spec = candidate.spec.head, in_units(candidate.spec)
+    if not candidate.starts_from_pca:
+        bias = labels.constant(head.kind, sample.labels, copies, head.n_outputs)
+        return [*weights[:-1], bias.astype(spec.dtype)], units
+    blocks = []
+    for block, _ in sample.blocks():
+        block = block.copy()
+        units.rows(rows).to_units(block)
+        blocks.append(encode(spec, weights, block))
+    fitted = fit_head(head, np.concatenate(blocks), sample.labels, copies)
+    return [*weights[:-2], *(array.astype(spec.dtype) for array in fitted)], units
+
+
+def _start(candidate, rows, all_rows):
     """Return the weights to start training from, and the units of rows and codes they are for.
 
     To start training, PCA of ten thousand rows is as good as PCA of all rows. A result to keep

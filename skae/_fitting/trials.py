@@ -98,7 +98,9 @@ def take_turns(
         trials.append(Trial(candidate, split))
         if plain is not None:
             comparisons.append(_compare(Trial(plain, split), trials[-1]))
-            gain = _clear_gain(comparisons, last=len(trials) == len(splits))
+            last = len(trials) == len(splits)
+            labelled = bool(candidate.spec.label_kind)
+            gain = _clear_gain(comparisons, last=last, labelled=labelled)
         if gain:
             break
     return trials, gain
@@ -118,12 +120,13 @@ def _compare(plain, trial):
     return gain, plain.losses, constant, weights
 
 
-def _clear_gain(comparisons, *, last):
+def _clear_gain(comparisons, *, last, labelled=False):
     """Return the mean gain of all turns so far if it is clear, else 0.
 
     `last` says that no turn is left. Differences are taken row by row, so that it does not count
     when a row is hard for both. A start that is worse than the mean of the columns is not PCA, and
-    need not be beaten clearly.
+    need not be beaten clearly. If there are labels, whoever asked for them wants the code to differ
+    from PCA's, so any gain of the sum is taken.
     """
     gain, loss, constant, weight = map(np.concatenate, zip(*comparisons, strict=True))
     if not (gain > -np.inf).all():
@@ -131,6 +134,8 @@ def _clear_gain(comparisons, *, last):
     if np.isinf(gain).any():
         return np.inf  # only the start overflows
     mean = np.average(gain, weights=weight)
+    if labelled and last:
+        return mean
     if np.average(loss, weights=weight) > np.average(constant, weights=weight):
         return max(mean, 0)
     # A weight of 2 counts as two rows here too. Two rows alone say nothing.

@@ -54,7 +54,8 @@ class Units(NamedTuple):
         """Return the weights that give the code's losses the unit that the loss has here."""
         unit = self.scale ** (loss.power or 0)
         code = self.scale if _code_has_unit(spec) else 1.0
-        return Penalties(penalties.sparsity * code / unit, penalties.divergence / unit)
+        sparsity, divergence, labels = (penalty / unit for penalty in penalties)
+        return Penalties(sparsity * code, divergence, labels)
 
     def loss_offset(self, loss: Loss, rows: Rows) -> float:
         """Return what to add to a mean loss, converted from these units, to get the rows' loss."""
@@ -72,7 +73,7 @@ class Units(NamedTuple):
         halves = _halves(spec)
         inputs = halves[0].inputs
         if spec.kl_weight and not spec.hidden_layer_sizes:
-            inputs = [*inputs, (len(arrays) - 2, len(arrays) - 1)]  # of the log-variance
+            inputs = [*inputs, (spec.log_variance, spec.log_variance + 1)]
         for kernel, bias in inputs:
             arrays[kernel] = arrays[kernel] / self.scale
             if self.mean.any():
@@ -149,6 +150,9 @@ def _halves(spec):
             inputs.append((last + 2, last + 1 if spec.image_shape is None else last + 3))
         halves.append(_Half(inputs, [*range(last, end)]))
         first = end
+    if spec.label_kind:  # the layer that predicts labels takes the code, as the decoder does
+        n_arrays = len(spec.shapes())
+        halves[1].inputs.append((n_arrays - 2, n_arrays - 1))
     return halves
 
 
@@ -159,22 +163,21 @@ def _code_has_unit(spec):
 
 @one_thread()
 def order_code(
-    spec: NetworkSpec, weights: list[np.ndarray], rows: Rows, sample: Rows
+    spec: NetworkSpec, weights: list[np.ndarray], rows: Rows, back: np.ndarray
 ) -> list[np.ndarray]:
     """Return weights of the same network with a linear code that can be read as PCA's.
 
     Training leaves a linear code in an arbitrary basis. Here the code is turned and stretched until
     its components are uncorrelated on the rows and in descending order of the variance they
-    explain, and the distance between two codes is the distance between their reconstructions. The
-    latter holds as far as a linear map of the code, fitted to a sample, gives the reconstructions.
-    PCA's code has these properties already.
+    explain, and the distance between two codes is the distance between what the linear map `back`
+    makes of them. With `linear_decoder`, these are their reconstructions, as far as a linear map
+    gives them. PCA's code has these properties already.
     """
     mean, covariance = _moments_of_code(spec, weights, rows)
     values, vectors = np.linalg.eigh(covariance)
     if values[0] <= 1e-10 * values[-1]:
         return weights  # no such basis: the code has fewer dimensions than components
     root = vectors * np.sqrt(values)
-    back = _linear_decoder(spec, weights, sample)
     _, explained, axes = np.linalg.svd(root.T @ back, full_matrices=False)
     if explained[-1] <= 1e-6 * explained[0]:
         return weights
@@ -208,7 +211,7 @@ def _moments_of_code(spec, weights, rows):
     return first + mean, squares / weight - np.outer(mean, mean)
 
 
-def _linear_decoder(spec, weights, rows):
+def linear_decoder(spec: NetworkSpec, weights: list[np.ndarray], rows: Rows) -> np.ndarray:
     """Return the linear map that gives reconstructions from codes best."""
     codes = np.concatenate([encode(spec, weights, block) for block, _ in rows.blocks()])
     decoded = decode(spec, weights, codes)

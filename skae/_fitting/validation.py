@@ -8,7 +8,8 @@ import numpy as np
 
 from skae._data.rows import Rows
 from skae._fitting.candidates import Candidate
-from skae._network.inference import decode, encode, reconstruct
+from skae._network.inference import decode, encode
+from skae._network.labels import losses as label_losses
 
 LESS_DIVERGENT = (
     "Use a smaller learning_rate, or scale X, with sklearn.preprocessing.StandardScaler or "
@@ -33,7 +34,9 @@ def all_losses(candidate: Candidate, weights: list[np.ndarray], rows: Rows) -> n
     """
     rng = np.random.default_rng([candidate.settings.seed, 4])
     with np.errstate(over="ignore", invalid="ignore"):
-        blocks = [_row_losses(candidate, weights, block, rng) for block, _ in rows.blocks()]
+        blocks = [
+            _row_losses(candidate, weights, X, labels, rng) for X, labels in rows.labelled_blocks()
+        ]
     losses = np.concatenate(blocks).astype(np.float64)
     return np.where(np.isfinite(losses), losses, np.inf)
 
@@ -80,7 +83,7 @@ def _may_overflow(weights, largest):
     return np.log10(1 + np.array([largest, *sums], np.float64)).sum() > 30
 
 
-def _row_losses(candidate, weights, clean, rng):
+def _row_losses(candidate, weights, clean, labels, rng):
     spec, settings = candidate.spec, candidate.settings
     X = clean if settings.noise is None else settings.noise(clean, rng)
     if spec.penalised or spec.network is not None:
@@ -88,8 +91,13 @@ def _row_losses(candidate, weights, clean, rng):
         from skae._keras.losses import row_objectives
 
         loss = json.dumps(settings.loss)
-        return row_objectives(loss, spec, settings.penalties, weights, X, clean, rng)
-    return compare(candidate, clean, reconstruct(spec, weights, X))
+        return row_objectives(loss, spec, settings.penalties, weights, X, clean, labels, rng)
+    codes = encode(spec, weights, X)
+    losses = compare(candidate, clean, decode(spec, weights, codes))
+    if spec.label_kind:
+        outputs = codes @ weights[-2] + weights[-1]
+        losses = losses + settings.penalties.labels * label_losses(spec.label_kind, outputs, labels)
+    return losses
 
 
 def compare(candidate: Candidate, X: np.ndarray, reconstruction: np.ndarray) -> np.ndarray:
@@ -109,6 +117,11 @@ def constant_losses(candidate: Candidate, mean: np.ndarray, rows: Rows) -> np.nd
         for X, _ in rows.blocks()
     ]
     return np.concatenate(blocks).astype(np.float64)
+
+
+def perfect_losses(candidate: Candidate, rows: Rows) -> np.ndarray:
+    """Return the loss of each row if it is reconstructed as it is."""
+    return np.concatenate([compare(candidate, X, X) for X, _ in rows.blocks()]).astype(np.float64)
 
 
 class Monitor:

@@ -31,6 +31,7 @@ class Shard(NamedTuple):
     X: np.ndarray  # (n_steps, batch_size, n_features)
     clean: np.ndarray  # the same before corruption; of width 0 without corruption
     draws: np.ndarray  # (n_steps, batch_size, n_draws), standard normal
+    labels: np.ndarray  # (n_steps, batch_size, n_targets)
     # Weights divided by their sum, not by the number of rows as Keras does by default: a weight of
     # 2 then equals two copies, and padding weighs nothing.
     shares: np.ndarray  # (n_steps, batch_size)
@@ -139,6 +140,8 @@ class Feed:
             self._rows.to_units(shard.clean[i, :n])
         self._rows.to_units(X)
         self._rng.standard_normal(out=shard.draws[i], dtype=shard.draws.dtype)
+        if shard.labels.size:
+            shard.labels[i, :n] = self._rows.labels[indices]
         weights = self._weights[indices]
         total = weights.sum(dtype=np.float64)
         shard.shares[i, :n] = weights / total
@@ -149,4 +152,5 @@ class Feed:
             again = np.arange(n, self._program.batch_size) % n
             shard.X[i, n:] = X[again]
             shard.clean[i, n:] = shard.clean[i, again]
+            shard.labels[i, n:] = shard.labels[i, again]
         return total

@@ -50,6 +50,7 @@ def objective(
     weights: list[np.ndarray],
     X: np.ndarray,
     clean: np.ndarray,
+    labels: np.ndarray | None,
     rng: np.random.Generator,
 ) -> np.ndarray:
     """Return what training minimizes for each row, including the losses of layers."""
@@ -59,7 +60,8 @@ def objective(
         assign(network.variables, weights)
         network.weigh(penalties)
         draws = rng.standard_normal((len(X), network.n_draws), dtype=X.dtype)
-        outputs = network.training([X, draws] if network.n_draws else X, training=False)
+        given = [X, *([draws] if network.n_draws else []), *([labels] if network.n_targets else [])]
+        outputs = network.training(given if len(given) > 1 else X, training=False)
         return np.asarray(loss(clean, outputs) + sum(network.training.losses))
 
 

@@ -73,6 +73,35 @@ class SparseCode(PenalisedCode):
         return code
 
 
+class LabelledCode(PenalisedCode):
+    """The loss of labels that a linear layer predicts from the code (Le, Patterson & White,
+    "Supervised autoencoders", NeurIPS 2018); see `skae._network.labels`."""
+
+    def __init__(self, kind, n_outputs, **options):
+        super().__init__(**options)
+        self._kind, self._n_outputs = kind, n_outputs
+
+    def build(self, shapes):
+        self.kernel = self.add_weight(shape=(shapes[0][1], self._n_outputs), initializer="zeros")
+        self.bias = self.add_weight(shape=(self._n_outputs,), initializer="zeros")
+
+    def call(self, inputs):
+        code, labels = inputs
+        outputs = ops.add(ops.matmul(code, self.kernel), self.bias)
+        targets, known = labels[:, :-1], labels[:, -1]
+        if self._kind == "classes":
+            chosen = ops.one_hot(
+                ops.cast(targets[:, 0], "int32"), self._n_outputs, dtype=code.dtype
+            )
+            losses = ops.logsumexp(outputs, axis=1) - ops.sum(chosen * outputs, axis=1)
+        elif self._kind == "indicators":
+            losses = ops.mean(ops.softplus(outputs) - targets * outputs, axis=1)
+        else:
+            losses = ops.mean(ops.square(outputs - targets), axis=1)
+        self.penalise(known * losses)
+        return code
+
+
 class SampledCode(PenalisedCode):
     """A code drawn from a normal distribution whose divergence from the standard one is penalized.
 

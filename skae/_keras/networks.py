@@ -18,7 +18,7 @@ from keras.layers import (
 )
 
 from skae._keras import apart, refuse_graphs
-from skae._keras.layers import PenalisedCode, SampledCode, SparseCode
+from skae._keras.layers import LabelledCode, PenalisedCode, SampledCode, SparseCode
 from skae._network.spec import NetworkSpec, Penalties
 
 WITH_KERNEL = (Dense, Conv2D, Conv2DTranspose)
@@ -35,6 +35,7 @@ class Network(NamedTuple):
     training: keras.Model  # the autoencoder with the inputs and layers that only training needs
     variables: list[keras.Variable]
     penalties: dict[str, PenalisedCode]  # by the names of the fields of `Penalties`
+    n_targets: int  # columns of a label that `training` takes for each row, or 0
     n_draws: int  # standard normal numbers that `training` takes beside each row
     jit_compile: bool  # whether XLA compiles the training, as in `Model.compile`
 
@@ -68,30 +69,56 @@ def build(
         variables = encoder_variables + decoder_variables
     inputs = keras.Input((spec.n_features,), dtype=spec.dtype, name="X")
     code = encoder(inputs)
-    autoencoder = training = keras.Model(inputs, decoder(code), name="autoencoder")
-    penalties: dict[str, PenalisedCode] = {}
-    n_draws, draws = 0, None
+    autoencoder = keras.Model(inputs, decoder(code), name="autoencoder")
     if spec.kl_weight:
         log_variance = _layer(dense, spec, "log_variance", units=spec.n_components)
         moments = keras.Model(encoder.inputs, [*encoder.outputs, log_variance(features)])
-        variables += log_variance.weights
-        n_draws = spec.n_components
-        draws = keras.Input((n_draws,), dtype=spec.dtype, name="draws")
-        penalties["divergence"] = SampledCode(dtype=spec.dtype)
-        code = penalties["divergence"]([*moments(inputs), draws])
-    if spec.sparsity:
-        penalties["sparsity"] = SparseCode(dtype=spec.dtype)
-        code = penalties["sparsity"](code)
-    if spec.penalised:
-        training = keras.Model([inputs, draws] if n_draws else inputs, decoder(code))
-    # XLA compiles dense networks alone: on the CPU, it takes ten times as long for the gradients of
-    # convolutions.
+        code = moments(inputs)
+        variables = [*variables, *log_variance.weights]
+    code, penalties, others = _penalised(spec, code)
+    training = autoencoder
+    if penalties:
+        training = keras.Model([inputs, *others.values()] if others else inputs, decoder(code))
+    if spec.label_kind:
+        variables = [*variables, *penalties["labels"].weights]
     network = Network(
-        encoder, decoder, autoencoder, training, variables, penalties, n_draws, spec.dense
+        encoder,
+        decoder,
+        autoencoder,
+        training,
+        variables,
+        penalties,
+        n_targets=others["labels"].shape[1] if "labels" in others else 0,
+        n_draws=others["draws"].shape[1] if "draws" in others else 0,
+        # XLA compiles dense networks alone: on the CPU, it takes ten times as long for the
+        # gradients of convolutions.
+        jit_compile=spec.dense,
     )
     if weights is not None:
         assign(network.variables, weights)
     return network
+
+
+def _penalised(spec, code):
+    """Return the code behind its penalties, these layers, and what they take beside X.
+
+    A variational code is given as its mean and log-variance.
+    """
+    penalties: dict[str, PenalisedCode] = {}
+    others = {}
+    if spec.kl_weight:
+        others["draws"] = keras.Input((spec.n_components,), dtype=spec.dtype, name="draws")
+        penalties["divergence"] = SampledCode(dtype=spec.dtype)
+        code = penalties["divergence"]([*code, others["draws"]])
+    if spec.sparsity:
+        penalties["sparsity"] = SparseCode(dtype=spec.dtype)
+        code = penalties["sparsity"](code)
+    if spec.label_kind:
+        n_columns = spec.head.n_targets + 1
+        others["labels"] = keras.Input((n_columns,), dtype=spec.dtype, name="labels")
+        penalties["labels"] = LabelledCode(*spec.head, dtype=spec.dtype)
+        code = penalties["labels"]([code, others["labels"]])
+    return code, penalties, others
 
 
 @apart

@@ -141,14 +141,20 @@ class _Program:
         self.batch_size = batch_size
         self.dtype = spec.dtype
         self._rate = None
-        self._strengths = np.zeros(3, spec.dtype)
+        self._strengths = np.zeros(len(Penalties._fields) + 1, spec.dtype)
         self._optimizer = self._make_optimizer(optimizer)
         # With hidden layers, other products take most of the time, and nothing is gained. Holding
         # kernels by columns also needs one variable for all weights.
         narrow = spec.dense and not spec.hidden_layer_sizes and elementwise(self._optimizer)
         self._network = build(spec, dense=NarrowDense if narrow else keras.layers.Dense)
-        # What a shard holds for each row: the input, the target if it differs, and the draws.
-        self._widths = (spec.n_features, spec.n_features * corrupted, self._network.n_draws)
+        # What a shard holds for each row: the input, the target if it differs, draws and labels.
+        network = self._network
+        self._widths = (
+            spec.n_features,
+            spec.n_features * corrupted,
+            network.n_draws,
+            network.n_targets,
+        )
         batch_bytes = batch_size * sum(self._widths) * np.dtype(spec.dtype).itemsize
         self.n_steps = int(np.clip(SHARD_BYTES // batch_bytes, 1, SHARD_STEPS))
         self._loss = loss_of(loss, spec.n_features)
@@ -168,7 +174,7 @@ class _Program:
             input_signature=[
                 *(tf.TensorSpec(array.shape, self.dtype) for array in shard),
                 tf.TensorSpec((), tf.int32),
-                tf.TensorSpec((3,), self.dtype),
+                tf.TensorSpec(self._strengths.shape, self.dtype),
             ],
         )
         # The concrete function is called directly, since looking it up takes as long as 20 steps.
@@ -213,7 +219,7 @@ class _Program:
         self._decays = config.get("weight_decay") is not None
         return type(optimizer).from_config(config)
 
-    def _run(self, X, clean, draws, shares, rates, n_steps, strengths):
+    def _run(self, X, clean, draws, labels, shares, rates, n_steps, strengths):
         # These are inputs, like the rates, so a search over them compiles once.
         *penalties, decay = tf.unstack(strengths)
         self._network.weigh(Penalties(*penalties))
@@ -222,7 +228,8 @@ class _Program:
 
         def body(i, shares):
             batch = tf.gather(X, i)
-            inputs = [batch, tf.gather(draws, i)] if draws.shape[-1] else batch
+            given = [batch, *(tf.gather(a, i) for a in (draws, labels) if a.shape[-1])]
+            inputs = given if len(given) > 1 else batch
             target = tf.gather(clean, i) if clean.shape[-1] else batch
             losses = self._step(inputs, target, tf.gather(shares, i), tf.gather(rates, i))
             return i + 1, tf.tensor_scatter_nd_update(shares, [[i]], [losses])

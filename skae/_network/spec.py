@@ -6,12 +6,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import NamedTuple
 
+from skae._network.labels import Head
+
 
 class Penalties(NamedTuple):
     """The weights of the penalties on the code."""
 
     sparsity: float = 0.0  # weight of the sum of absolute values of the code
     divergence: float = 0.0  # weight of the divergence from the standard normal distribution
+    labels: float = 0.0  # weight of the loss of labels that are predicted from the code
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,9 @@ class NetworkSpec:
     # If it is set, rows are output_unit * (1 + output_activation(...)). They are never below
     # output_unit if the activation is never negative.
     output_unit: float | None = None
+    # The kind of labels that a linear layer predicts from the code, and how many outputs it has.
+    label_kind: str | None = None
+    n_label_outputs: int = 0
 
     @property
     def dense(self) -> bool:
@@ -48,6 +54,10 @@ class NetworkSpec:
     def penalised(self) -> bool:
         """Whether there is a penalty on the code."""
         return bool(self.sparsity or self.kl_weight)
+
+    def without_labels(self) -> "NetworkSpec":
+        """Return the same network without the layer that predicts labels."""
+        return dataclasses.replace(self, label_kind=None, n_label_outputs=0)
 
     def without_weights(self) -> "NetworkSpec":
         """Return the same network with a weight of 1 for each penalty that it has.
@@ -107,16 +117,29 @@ class NetworkSpec:
             [(self.n_components, flat), *decoder, (3, 3, filters[0], channels)],
         )
 
+    @property
+    def log_variance(self) -> int:
+        """The position of the kernel of a variational code's log-variance, before its bias."""
+        return sum(map(len, self.half_shapes()))
+
+    @property
+    def head(self) -> Head | None:
+        """The layer that predicts labels, whose kernel and bias are the last arrays."""
+        return Head(self.label_kind, self.n_label_outputs) if self.label_kind else None
+
     def shapes(self) -> list[tuple[int, ...]]:
         """Return the shapes of all weight arrays, those of the encoder first.
 
-        A variational code's log-variance has a kernel and a bias, which come after both halves.
+        A variational code's log-variance has a kernel and a bias, which come after both halves. So
+        has the layer that predicts labels, after these.
         """
         encoder, decoder = self.half_shapes()
         head = []
         if self.kl_weight:
             last = -2 - self.shortcut * (1 if self.image_shape is None else 2)
             head = [(encoder[last][0], self.n_components), (self.n_components,)]
+        if self.label_kind:
+            head += [(self.n_components, self.n_label_outputs), (self.n_label_outputs,)]
         return [*encoder, *decoder, *head]
 
     def to_dict(self) -> dict:
