@@ -55,7 +55,6 @@ NUMBERS = {
     "Prestige": "prestige",
     "Computers": "price",
     "Caschool": "testscr",
-    "Hitters": "Salary",
     "Housing": "price",
 }
 
