@@ -170,10 +170,10 @@ def test_global_state_is_left_alone(monkeypatch):
         np.random.seed(0)  # noqa: NPY002 (the test looks at the global generator)
         random.seed(0)
         tf.random.set_seed(0)
-        states = repr(np.random.get_state()), random.getstate()  # noqa: NPY002
+        states = repr(np.random.get_state()), random.getstate()  # noqa: NPY002 (likewise)
         under_policy = expected.fit(X).transform(X)
         AutoencoderTransformer(4, epochs=1, init="glorot_uniform").fit(X).to_keras()
-        assert (repr(np.random.get_state()), random.getstate()) == states  # noqa: NPY002
+        assert (repr(np.random.get_state()), random.getstate()) == states  # noqa: NPY002 (likewise)
         assert keras.config.dtype_policy().name == "mixed_float16"
         assert keras.config.floatx() == "float16"
     finally:

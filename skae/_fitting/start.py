@@ -24,27 +24,30 @@ def start(
 ) -> tuple[list[np.ndarray], Units]:
     """Return the weights to start training from and their units, with those that predict labels."""
     weights, units = _start(candidate, rows, all_rows)
-    if candidate.spec.head is None:
-        return weights, units
+    if candidate.spec.head is not None and rows.labels[:, -1].any():
+        weights = _with_head(candidate, weights, units.rows(rows))
+    return weights, units
+
+
+def _with_head(candidate, weights, rows):
+    """Return the weights with a layer that predicts the labels of rows in the units of training."""
+    head, spec = candidate.spec.head, in_units(candidate.spec)
     known = np.flatnonzero(rows.labels[:, -1])
-    if not len(known):
-        return weights, units
-    rng = np.random.default_rng([candidate.settings.seed, 5])
     if len(known) > HEAD_ROWS:
+        rng = np.random.default_rng([candidate.settings.seed, 5])
         known = np.sort(rng.choice(known, HEAD_ROWS, replace=False))
     sample = rows.take(known)
     copies = np.ones(len(sample)) if sample.weights is None else sample.weights
-    head, spec = candidate.spec.head, in_units(candidate.spec)
     if not candidate.starts_from_pca:
         bias = labels.constant(head.kind, sample.labels, copies, head.n_outputs)
-        return [*weights[:-1], bias.astype(spec.dtype)], units
-    blocks = []
+        return [*weights[:-1], bias.astype(spec.dtype)]
+    codes = []
     for block, _ in sample.blocks():
-        block = block.copy()
-        units.rows(rows).to_units(block)
-        blocks.append(encode(spec, weights, block))
-    fitted = fit_head(head, np.concatenate(blocks), sample.labels, copies)
-    return [*weights[:-2], *(array.astype(spec.dtype) for array in fitted)], units
+        block = block.copy()  # one at a time, since sparse rows may be wide
+        rows.to_units(block)
+        codes.append(encode(spec, weights, block))
+    fitted = fit_head(head, np.concatenate(codes), sample.labels, copies)
+    return [*weights[:-2], *(array.astype(spec.dtype) for array in fitted)]
 
 
 def _start(candidate, rows, all_rows):

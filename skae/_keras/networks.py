@@ -56,17 +56,7 @@ def build(
     custom network keeps those it was made with.
     """
     refuse_graphs()
-    if spec.network is not None:
-        encoder, decoder = _custom(spec)
-        variables = encoder.variables + decoder.variables
-        features = None
-    else:
-        half = _convolutional_half
-        if spec.image_shape is None:
-            half = functools.partial(_dense_half, dense)
-        encoder, encoder_variables, features = half("encoder", spec)
-        decoder, decoder_variables, _ = half("decoder", spec)
-        variables = encoder_variables + decoder_variables
+    encoder, decoder, variables, features = _halves(spec, dense)
     inputs = keras.Input((spec.n_features,), dtype=spec.dtype, name="X")
     code = encoder(inputs)
     autoencoder = keras.Model(inputs, decoder(code), name="autoencoder")
@@ -97,6 +87,19 @@ def build(
     if weights is not None:
         assign(network.variables, weights)
     return network
+
+
+def _halves(spec, dense):
+    """Return both halves, their variables, and the input of the last layer of the encoder."""
+    if spec.network is not None:
+        encoder, decoder = _custom(spec)
+        return encoder, decoder, encoder.variables + decoder.variables, None
+    half = _convolutional_half
+    if spec.image_shape is None:
+        half = functools.partial(_dense_half, dense)
+    encoder, encoder_variables, features = half("encoder", spec)
+    decoder, decoder_variables, _ = half("decoder", spec)
+    return encoder, decoder, encoder_variables + decoder_variables, features
 
 
 def _penalised(spec, code):
