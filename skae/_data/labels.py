@@ -1,4 +1,4 @@
-"""Labels: reading y, telling its kind, and turning it into targets."""
+"""Read y, find out what kind of labels it holds, and turn them into targets."""
 
 import math
 from typing import Any, NamedTuple
@@ -69,12 +69,11 @@ def read_labels(
             f"{name} has no label that is known: all of its {n_rows} values are missing. Pass "
             "labels, or set label_weight=0 to train without them."
         )
-    if values.ndim == 2:
-        kind = "numbers" if values.dtype.kind == "f" else "indicators"
-    else:
-        kind = "numbers" if values.dtype.kind == "f" else "classes"
+    kind = "indicators" if values.ndim == 2 else "classes"
+    if values.dtype.kind == "f":
+        kind = "numbers"
     if like is not None and kind != like.head.kind:
-        raise ValueError(f"{name} has {kind}, but {like.head.kind} were labels before.")
+        raise ValueError(f"{name} holds {kind}, but the labels of this fit are {like.head.kind}.")
     if kind == "numbers":
         return _numbers(values, np.where(missing, 0, copies), like, name)
     return (_classes if kind == "classes" else _indicators)(values, missing, like, name)
@@ -146,7 +145,7 @@ def _classes(values, missing, like, name):
         unseen = sorted(set(classes.tolist()) - set(like.classes.tolist()), key=str)
         if unseen:
             raise ValueError(
-                f"{name} has classes that were not there before: {unseen[:5]!r}. The classes are "
+                f"{name} has classes that were not seen before: {unseen[:5]!r}. The classes are "
                 f"{like.classes.tolist()[:20]!r}."
             )
         classes = like.classes

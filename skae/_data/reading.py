@@ -71,7 +71,7 @@ def read(
 
 
 def read_codes(estimator: Any, X: Any, n_components: int) -> np.ndarray:
-    """Codes to decode."""
+    """Validate codes and return them in the dtype to compute in."""
     with explained(X, "X", None):
         codes = check_array(X, dtype=precision(X), estimator=estimator, input_name="X")
     if codes.shape[1] != n_components:

@@ -1,4 +1,4 @@
-"""Where the layer that predicts labels starts: fitted to the codes that training starts with."""
+"""Fit the layer that predicts labels to the codes that training starts with."""
 
 import numpy as np
 from scipy import optimize

@@ -42,7 +42,7 @@ def losses(kind: str, outputs: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def gradients(kind: str, outputs: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Return the derivatives of these losses by the outputs."""
+    """Return the derivatives of these losses with respect to the outputs."""
     targets, known = labels[:, :-1], labels[:, -1:]
     if kind == "classes":
         found = special.softmax(outputs, axis=1)
@@ -56,7 +56,7 @@ def gradients(kind: str, outputs: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def curvature(kind: str, outputs: np.ndarray) -> np.ndarray:
-    """Return a matrix with which outputs become distances, as the loss counts them.
+    """Return a matrix that maps outputs to where distances are as the loss counts them.
 
     It is the root of half the Hessian of the loss at given outputs, the same for all rows.
     """
