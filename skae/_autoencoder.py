@@ -84,9 +84,10 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     label_weight : float, default=0.0
         Above 0, `fit(X, y)` adds the loss of predicting `y` from the code through a linear layer
         [9]_, so that the code serves the classifier or regressor behind it. With 1 a constant
-        prediction of `y` costs as much as a constant reconstruction of X. Floats in `y` are
-        numbers to predict, in one column or several; integer columns of zeros and ones are
-        multilabel indicators; everything else is a class.
+        prediction of `y` costs as much as a constant reconstruction of X, times the square root
+        of the fraction of rows with a label. Floats in `y` are numbers to predict, in one column
+        or several; integer columns of zeros and ones are multilabel indicators; everything else
+        is a class.
 
     missing_label : object, default=None
         Value in `y` of rows without a label, such as -1. NaN and None always mean that.

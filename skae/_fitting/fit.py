@@ -94,7 +94,11 @@ def _price_of_labels(candidate, rows):
 
     With `label_weight=1` the mean of the columns and the best constant prediction of the labels
     have the same loss beyond that of a perfect reconstruction and prediction. So the weight means
-    the same for any loss, scale of X, number of classes and fraction of missing labels.
+    the same for any loss, scale of X and number of classes.
+
+    Where labels are missing, all losses of labels together count as the square root of the fraction
+    of rows with one. On 20,000 digits with 100 and 1,000 labels, the fraction itself served
+    classifiers less, and no such factor ended at reconstruction errors a fifth higher.
     """
     spec = candidate.spec
     if not spec.label_kind:
@@ -104,8 +108,9 @@ def _price_of_labels(candidate, rows):
     of_rows = constant_losses(candidate, rows.mean(), sample) - perfect_losses(candidate, sample)
     of_rows = np.average(of_rows, weights=sample.weights)
     known = rows.labels[:, -1] > 0
-    share = np.average(known, weights=rows.weights)
-    return candidate.settings.label_weight * float((of_rows or 1.0) / of_labels / share)
+    known_fraction = np.average(known, weights=rows.weights)
+    price = (of_rows or 1.0) / of_labels / np.sqrt(known_fraction)
+    return candidate.settings.label_weight * float(price)
 
 
 def _constant_prediction(spec, rows):
