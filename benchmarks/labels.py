@@ -61,8 +61,8 @@ NUMBERS = {
 }
 
 
-# For images of values in [0, 1], which few epochs do not fit by heart.
-LONG_AND_NOISY = {"noise": ("gaussian", 0.2), "epochs": 50, "early_stopping": False}
+# For images of values in [0, 1], which are not soon learned by heart.
+NOISY = {"noise": ("gaussian", 0.2), "label_weight": 1.0, "early_stopping": False}
 
 
 def autoencoder(n_components, **parameters):
@@ -167,12 +167,13 @@ def classifying(data_sets, components, n_splits, *, scale):
     gains, methods = [], []
     for name, X, y in data_sets:
         for k in [k for k in components if k < X.shape[1]]:
+            epochs = 200 if len(X) < 2000 else 50
             encoders = {
                 "PCA": lambda seed, k=k: PCA(k, random_state=seed),
                 "no labels": lambda seed, k=k: autoencoder(k, random_state=seed),
                 "labels": lambda seed, k=k: autoencoder(k, random_state=seed, label_weight=1.0),
-                "labels, noise": lambda seed, k=k: autoencoder(
-                    k, random_state=seed, label_weight=1.0, **LONG_AND_NOISY
+                "labels, noise": lambda seed, k=k, epochs=epochs: autoencoder(
+                    k, random_state=seed, epochs=epochs, **NOISY
                 ),
                 "LDA": lambda _, k=k, y=y: LinearDiscriminantAnalysis(
                     n_components=min(k, len(np.unique(y)) - 1)
@@ -244,12 +245,12 @@ def few_labels(path, n_splits):
 def semi_supervised(seed):
     from umap import UMAP
 
-    weights = {"random_state": seed, "label_weight": 1.0, "missing_label": -1}
+    given = {"random_state": seed, "missing_label": -1}
     return {
         "raw pixels": FunctionTransformer(),
         "PCA": PCA(8, random_state=seed),
-        "labels": autoencoder(8, **weights),
-        "labels, noise": autoencoder(8, **weights, **LONG_AND_NOISY),
+        "labels": autoencoder(8, label_weight=1.0, **given),
+        "labels, noise": autoencoder(8, epochs=50, **given, **NOISY),
         "UMAP with labels": UMAP(n_components=8, random_state=seed),
     }
 

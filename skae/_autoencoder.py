@@ -178,7 +178,19 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
 
     validation_loss_curve_ : list of float
         Validation losses, with noise and penalties as in training, after each epoch or at most
-        25 times with ``epochs="auto"``. Empty if no rows are held out.
+        25 times with ``epochs="auto"``. Empty if no rows are held out. If a small X is held out in
+        turns, both curves are means over the turns.
+
+    validation_epochs_ : list of int
+        Number of epochs after which each of these losses was taken.
+
+    gain_over_pca_ : float or None
+        Fraction by which the network has a lower loss than PCA on rows held out, 0.0 if PCA is
+        kept, or None if the two were not compared.
+
+    n_components_ : int
+        Number of components of the code, which is smaller than `n_components` if the rows have
+        fewer dimensions and training starts from PCA without noise or penalties.
 
     n_features_in_ : int
         Number of features seen during :meth:`fit`.
@@ -486,7 +498,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
 
     @property
     def _n_features_out(self):
-        return self.network_["n_components"]
+        return self.n_components_
 
     def _fit(self, X, y, sample_weight, X_val, y_val):
         """Fit this copy of the estimator."""
@@ -500,7 +512,9 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         if warm and labels is not None:
             previous = [*self.weights_, *labels.unfold(*self.head_)]
         result = fit(candidate, Split(rows, held), previous, seed_of(self))
+        self._n_components_given = self.n_components
         self.network_: dict = result.candidate.spec.to_dict()
+        self.n_components_: int = self.network_["n_components"]
         self.weights_: list[np.ndarray] = result.weights
         for name in ("head_", "classes_"):
             self.__dict__.pop(name, None)
@@ -512,7 +526,10 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         earlier = (self.loss_curve_, self.validation_loss_curve_) if warm else ([], [])
         self.loss_curve_: list[float] = earlier[0] + result.losses
         self.validation_loss_curve_: list[float] = earlier[1] + result.validation_losses
+        epochs = [len(earlier[0]) + epoch for epoch in result.checked_epochs]
+        self.validation_epochs_: list[int] = (self.validation_epochs_ if warm else []) + epochs
         self.n_iter_ = len(self.loss_curve_)
+        self.gain_over_pca_: float | None = 0.0 if result.keeps_pca else result.gain
 
     def _spec(self):
         """Return the description of the fitted network; raise if there is none."""

@@ -258,13 +258,29 @@ def test_input_kinds_agree(digits, tmp_path, kind):
 
 
 def test_more_components_than_rank():
-    """The components beyond the rank are kept with a warning, and explain nothing."""
+    """From PCA there are as many components as the rows have dimensions; other codes keep all."""
     X = np.random.default_rng(0).normal(size=(50, 3))
-    with pytest.warns(UserWarning, match="n_components=5 is more than min.*=3"):
-        estimator = AutoencoderTransformer(5, random_state=0).fit(X)
-    assert estimator.transform(X).shape == (50, 5)
-    assert np.ptp(estimator.transform(X), axis=0).min() > 0
+    X = np.hstack([X, X[:, :1] + X[:, 1:2]])
+    estimator = AutoencoderTransformer(5, random_state=0, warm_start=True)
+    with pytest.warns(UserWarning, match="n_components=5 .* dimensions .* code has 3"):
+        estimator.fit(X)
+    assert estimator.n_components_ == 3
+    assert len(estimator.get_feature_names_out()) == 3
+    assert estimator.transform(X).shape == (50, 3)
     assert estimator.score(X) > 1 - 1e-12
+    assert estimator.fit(X).n_components_ == 3
+    with pytest.raises(ValueError, match="n_components"):
+        estimator.set_params(n_components=4).fit(X)
+    with pytest.warns(UserWarning, match="n_components=5 is more than min.*=4"):
+        kept = AutoencoderTransformer(5, noise=0.1, epochs=1, random_state=0).fit(X)
+    assert kept.transform(X).shape == (50, 5)
+
+
+@pytest.mark.parametrize("X", [np.ones((20, 4)), np.eye(3)], ids=["constant", "three rows"])
+def test_there_is_at_least_one_component(X):
+    with pytest.warns(UserWarning, match="dimensions"):
+        estimator = AutoencoderTransformer(3, random_state=0).fit(X)
+    assert estimator.n_components_ == max(1, np.linalg.matrix_rank(X - X.mean(axis=0)))
 
 
 @pytest.mark.parametrize("validation_fraction", [0.1, 0.9])

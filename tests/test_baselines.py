@@ -125,6 +125,7 @@ HARMLESS = {
 def test_networks_that_are_better_do_not_warn(parameters, X):
     with warnings.catch_warnings():
         warnings.simplefilter("error", ConvergenceWarning)
+        warnings.filterwarnings("ignore", "n_components=3 is more than the number of dimensions")
         estimator = AutoencoderTransformer(3, random_state=0, **parameters).fit(X)
     dense = X.toarray() if sparse.issparse(X) else X
     if dense.std() > 0 and "noise" not in parameters:

@@ -67,7 +67,7 @@ REFUSED = {
         HOSTILE["put_together"]("{}", "", b""),
         "safetensors file, but skae did not write it",
     ),
-    "later": (metadata(format=4, needs="0.7.0"), r"it has format 4, .* Install skae 0\.7\.0 or l"),
+    "later": (metadata(format=5, needs="0.7.0"), r"it has format 5, .* Install skae 0\.7\.0 or l"),
     "later, rude": (metadata(format=4, needs="\33[2J"), "have a valid format number"),
     "no digest": (without_digest(), "not have a digest where skae writes it"),
     "no format": (metadata(format=True), "have a valid format number"),
@@ -97,7 +97,12 @@ REFUSED = {
     "no features": (network(n_features=0), "n_features is 0"),
     "boolean width": (network(n_components=True), "n_components is True"),
     "shortcut to nowhere": (network(shortcut=True), "shortcut is True"),
-    "other shapes": (network(n_components=3), "tensors are not those of its network"),
+    "a gain above one": (
+        metadata(found={"gain_over_pca": 1.5, "n_components": 2}),
+        "its findings are not those",
+    ),
+    "fewer components given": (network(n_components=3), "its findings are not those"),
+    "other shapes": (network(n_components=1), "tensors are not those of its network"),
     "other dtype": (network(dtype="float32"), "tensors are not those of its network"),
     "image": (network(image_shape=[1, 5, 1]), r"image_shape is \[1, 5, 1\]"),
     "image of others": (

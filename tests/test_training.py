@@ -8,6 +8,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.datasets import load_digits, load_iris
 from sklearn.decomposition import PCA
+from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 
 from skae import AutoencoderTransformer
@@ -336,8 +337,9 @@ def test_x_val_alone_is_only_recorded(digits):
 def test_two_rows_to_validate_on_say_nothing(digits, n_rows):
     """PCA is kept, since the gain on so few rows has no standard error worth the name."""
     settings = {"hidden_layer_sizes": (16,), "output_activation": "linear", "random_state": 0}
-    estimator = AutoencoderTransformer(4, **settings).fit(digits, X_val=digits[:n_rows])
-    assert estimator.n_iter_ == 0
+    with pytest.warns(UserWarning, match=r"PCA is kept, since .*\(16,\).* times PCA's"):
+        estimator = AutoencoderTransformer(4, **settings).fit(digits, X_val=digits[:n_rows])
+    assert (estimator.n_iter_, estimator.gain_over_pca_) == (0, 0.0)
     assert estimator.set_params(early_stopping=False).fit(digits).n_iter_ > 0
 
 
@@ -386,17 +388,55 @@ def test_verbose_prints_a_line_for_each_epoch(digits, capsys):
     AutoencoderTransformer(
         4, epochs=3, early_stopping=False, verbose=1, output_activation="linear", random_state=0
     ).fit(digits)
-    lines = capsys.readouterr().out.splitlines()
+    *lines, last = capsys.readouterr().out.splitlines()
     assert [line.split(":")[0] for line in lines] == [
         f"[AutoencoderTransformer] epoch {epoch}" for epoch in (1, 2, 3)
     ]
+    assert f"trained on {3 * len(digits):,} rows" in last
 
 
 def test_verbose_prints_the_validation_loss(digits, capsys):
     settings = {"epochs": 1, "early_stopping": False, "random_state": 0}
     estimator = AutoencoderTransformer(4, verbose=1, **settings).fit(digits, X_val=digits[:100])
     loss = f"validation loss {estimator.validation_loss_curve_[-1]:.6g}\n"
-    assert capsys.readouterr().out.endswith(loss)
+    assert loss in capsys.readouterr().out
+
+
+def test_verbose_names_the_runs_and_what_is_kept(digits, capsys):
+    """Each line says which run it is from, and the last one what was kept and why."""
+    settings = {"hidden_layer_sizes": (16,), "verbose": 1, "random_state": 0}
+    estimator = AutoencoderTransformer(4, **settings).fit(digits[:200])
+    lines = capsys.readouterr().out.splitlines()
+    runs = ("pilot with output_activation", "turn 1 of at most 5, epoch", "all rows, epoch")
+    assert all(any(run in line for line in lines) for run in runs)
+    ratio = f"{1 - estimator.gain_over_pca_:.3g} times PCA's"
+    assert lines[-1].startswith("[AutoencoderTransformer] kept the network")
+    assert lines[-1].endswith(ratio)
+
+
+def test_the_curves_are_of_the_same_runs(digits):
+    """The validation losses name their epochs, and are near the training losses of these."""
+    fit = AutoencoderTransformer(4, hidden_layer_sizes=(16,), random_state=0).fit
+    for X in (digits[:200], digits):
+        estimator = fit(X)
+        epochs = estimator.validation_epochs_
+        assert len(epochs) == len(estimator.validation_loss_curve_) <= 25
+        assert epochs[-1] == estimator.n_iter_ == len(estimator.loss_curve_)
+        of_training = np.array(estimator.loss_curve_)[np.array(epochs) - 1]
+        ratios = np.array(estimator.validation_loss_curve_) / of_training
+        assert ratios.min() > 0.8
+        assert ratios.max() < 2
+
+
+def test_the_gain_over_pca_is_that_of_unseen_rows(digits):
+    train, test = train_test_split(digits, random_state=0)
+    estimator = AutoencoderTransformer(4, hidden_layer_sizes=(64,), random_state=0).fit(train)
+    pca = PCA(4).fit(train)
+    by_pca = np.square(pca.inverse_transform(pca.transform(test)) - test).mean()
+    assert estimator.gain_over_pca_ == pytest.approx(1 - error(estimator, test) / by_pca, abs=0.1)
+    assert AutoencoderTransformer(4).fit(train).gain_over_pca_ >= 0
+    random = AutoencoderTransformer(4, init="glorot_uniform", random_state=0).fit(train)
+    assert random.gain_over_pca_ is None
 
 
 def test_the_last_epoch_may_be_cut_short(digits):

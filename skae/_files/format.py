@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
-FORMAT = 3
+FORMAT = 4
 """The number of the format, written into each file.
 
 Raise it by one with the first change in a release after which an earlier release could not read
@@ -118,6 +118,9 @@ def _as_today(number, metadata):
         network = {"label_kind": None, "n_label_outputs": 0, **network}
         parameters = {"label_weight": 0.0, "missing_label": None, **parameters}
         metadata = {"labels": None, **metadata}
+    if number < 4:
+        given = parameters.get("n_components")
+        metadata = {"found": {"gain_over_pca": None, "n_components": given}, **metadata}
     return {**metadata, "network": network, "parameters": parameters}
 
 

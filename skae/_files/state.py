@@ -21,9 +21,13 @@ ATTRIBUTES = {
     "head_",
     "classes_",
     "network_",
+    "n_components_",
+    "_n_components_given",
     "n_iter_",
     "loss_curve_",
     "validation_loss_curve_",
+    "validation_epochs_",
+    "gain_over_pca_",
     "n_features_in_",
     "feature_names_in_",
     "_sklearn_output_config",
@@ -38,7 +42,7 @@ CALLBACKS = {
     "_parent_callback_ctx",
 }
 PARAMETERS = sorted(CONSTRAINTS)
-KEYS = {"labels", "network", "output", "parameters", "requests", "versions"}
+KEYS = {"found", "labels", "network", "output", "parameters", "requests", "versions"}
 SEQUENCES = {"hidden_layer_sizes", "image_shape", "noise"}
 # Only classes that Keras makes from a name alone: a configuration may also name modules.
 CONFIGURED = {
@@ -68,7 +72,7 @@ MODULES = {"optimizer": "keras.optimizers", "loss": "keras.losses"}
 # The metadata that each method can request.
 REQUESTS = {"fit": {"X_val", "sample_weight", "y_val"}, "score": {"sample_weight"}}
 MAX_CLASSES_BYTES = 100_000
-CURVES = ("loss_curve", "validation_loss_curve")
+CURVES = ("loss_curve", "validation_loss_curve", "validation_epochs")
 # The memory that names and losses may take as Python objects, besides their bytes in the file. It
 # is enough for a hundred thousand names.
 MAX_OBJECT_BYTES = 9 * 2**20
@@ -89,6 +93,10 @@ def describe(state: State) -> tuple[dict, dict]:
     network = dict(attributes["network_"])
     _refuse_code("network", network.pop("network"))
     metadata = {
+        "found": {
+            "gain_over_pca": attributes["gain_over_pca_"],
+            "n_components": attributes["_n_components_given"],
+        },
         "labels": _class_list(attributes.get("classes_")),
         "network": network,
         "output": state.output,
@@ -177,6 +185,14 @@ def _check_classes(listed, spec):
         raise ValueError("its classes are not those of its network.")
 
 
+def _check_found(found, spec):
+    check_keys("findings", found, {"gain_over_pca", "n_components"})
+    gain, given = found["gain_over_pca"], found["n_components"]
+    right = gain is None or (type(gain) is float and gain <= 1)
+    if not (right and type(given) is int and given >= spec.n_components):
+        raise ValueError("its findings are not those of its network.")
+
+
 def _refuse_code(name, value):
     if not callable(value):
         return
@@ -211,6 +227,7 @@ def check(header: Header) -> tuple[State, NetworkSpec]:
     check_keys("metadata", metadata, KEYS)
     spec = check_network(metadata["network"], len(header.tensors))
     _check_classes(metadata["labels"], spec)
+    _check_found(metadata["found"], spec)
     parameters = _parameters(metadata["parameters"])
     check_parameters(SimpleNamespace(**parameters), spec.n_features)
     _check_output(metadata["output"])
@@ -219,9 +236,13 @@ def check(header: Header) -> tuple[State, NetworkSpec]:
     if not all(matches(r"\d[\w.+-]{0,31}", version) for version in metadata["versions"].values()):
         raise ValueError("its metadata have a version that is not valid.")
     _check_tensors(header.tensors, spec)
-    attributes = parameters
+    attributes = {
+        **parameters,
+        "gain_over_pca_": metadata["found"]["gain_over_pca"],
+        "_n_components_given": metadata["found"]["n_components"],
+    }
     if metadata["labels"] is not None:
-        attributes = {**parameters, "classes_": np.array(metadata["labels"])}
+        attributes["classes_"] = np.array(metadata["labels"])
     return State(attributes, metadata["output"], metadata["requests"]), spec
 
 
@@ -231,7 +252,7 @@ def restore(state: State, spec: NetworkSpec, tensors: dict) -> State:
     # Looks at the extremes, which are NaN if any value is: a mask would take memory.
     if not all(np.isfinite([array.min(), array.max()]).all() for array in weights):
         raise ValueError("its weights are not finite.")
-    losses, validation_losses = (
+    losses, validation_losses, epochs = (
         tensors[name].tolist() if name in tensors else [] for name in CURVES
     )
     head = {"head_": weights[-2:]} if spec.label_kind else {}
@@ -239,15 +260,27 @@ def restore(state: State, spec: NetworkSpec, tensors: dict) -> State:
         "weights_": weights[:-2] if head else weights,
         **head,
         "network_": spec.to_dict(),
+        "n_components_": spec.n_components,
         "n_iter_": len(losses),
         "loss_curve_": losses,
         "validation_loss_curve_": validation_losses,
+        "validation_epochs_": _epochs(epochs, validation_losses),
         "n_features_in_": spec.n_features,
     }
     if "feature_names" in tensors:
-        room = _room_for_names(len(losses) + len(validation_losses), spec.n_features)
+        n_losses = len(losses) + len(validation_losses) + len(epochs)
+        room = _room_for_names(n_losses, spec.n_features)
         fitted["feature_names_in_"] = _names(tensors["feature_names"], spec.n_features, room)
     return state._replace(attributes={**state.attributes, **fitted})
+
+
+def _epochs(epochs, validation_losses):
+    """Return the epochs of the validation losses, which files up to format 3 do not have."""
+    if not epochs:
+        return [*range(1, len(validation_losses) + 1)]
+    if len(epochs) != len(validation_losses) or not all(n == int(n) >= 0 for n in epochs):
+        raise ValueError("the epochs of its validation losses are not valid.")
+    return [int(n) for n in epochs]
 
 
 class FileVersionWarning(InconsistentVersionWarning):

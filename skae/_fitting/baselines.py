@@ -10,6 +10,7 @@ from skae._fitting.candidates import Fitted
 from skae._fitting.principal import PrincipalAxes
 from skae._fitting.validation import compare
 from skae._network.inference import encode, reconstruct
+from skae._network.spec import NetworkSpec
 
 # Losses are measured on this many rows first, and on all rows only if the network's loss is not
 # below this fraction of the baselines' losses.
@@ -19,6 +20,8 @@ CLEARLY = 0.9
 AS_GOOD = 1e-3
 # The same for a code that serves labels too.
 WITH_LABELS = 0.1
+# If the network's loss is more than this times PCA's, PCA leaves rounding errors only.
+PERFECT = 1e6
 # Where the range of a loss is bounded, PCA's reconstruction is kept away from a bound by this
 # fraction of the distance between the bound and the mean.
 NEAREST = 0.05
@@ -71,6 +74,39 @@ def warn_if_beaten(fitted: Fitted, rows: Rows, pca: PrincipalAxes | None) -> Non
 
 def _allowed(fitted):
     return WITH_LABELS if fitted.candidate.spec.label_kind else AS_GOOD
+
+
+def warn_of_rank(spec: NetworkSpec, most: int, *, reduced: bool) -> None:
+    """Warn of more components than a linear code of the rows can use."""
+    if spec.n_components <= most or spec.network is not None:
+        return
+    if reduced:
+        found = f"the number of dimensions of the rows, so the code has {most}."
+    else:
+        found = (
+            f"min(n_samples, n_features)={most}, which is all that a linear code can use. The "
+            "components beyond that are kept."
+        )
+    warnings.warn(
+        f"n_components={spec.n_components} is more than {found} Set n_components={most} or less "
+        "to avoid this warning.",
+        UserWarning,
+        stacklevel=2,
+    )
+
+
+def warn_of_pca(spec: NetworkSpec, gain: float) -> None:
+    """Warn that PCA is kept, though hidden layers were asked for, and had this relative gain."""
+    if not spec.hidden_layer_sizes or 1 - gain > PERFECT:
+        return
+    warnings.warn(
+        f"PCA is kept, since training with hidden_layer_sizes={spec.hidden_layer_sizes} does not "
+        f"clearly describe rows held out better: its loss is {1 - gain:.3g} times PCA's. "
+        "Use more rows, another n_components, or hidden_layer_sizes=() for PCA without this "
+        "warning.",
+        UserWarning,
+        stacklevel=2,
+    )
 
 
 def warn_of_dead_units(fitted: Fitted, rows: Rows) -> None:

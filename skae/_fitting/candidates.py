@@ -49,6 +49,8 @@ class Candidate(NamedTuple):
     settings: Settings
     n_steps: int | None = None  # None for as many as the settings say, 0 for none
     n_epochs: int | None = None  # training is cut short after this many
+    keeps_last: bool = False  # whether the last weights are kept, not the best of all checks
+    name: str = ""  # of the run, for the lines of `verbose`
 
     @property
     def loss(self) -> Loss:
@@ -80,6 +82,17 @@ class Candidate(NamedTuple):
             and (spec.code_activation, spec.output_activation) == ("linear", "linear")
         )
 
+    @property
+    def is_annealed(self) -> bool:
+        """Whether the last weights of a run are its best, as far as rows held out can tell.
+
+        So it is at the end of a cycle of learning rates with a restrained number of epochs, but
+        not for labels, which are learned by heart sooner.
+        """
+        spec, settings = self.spec, self.settings
+        automatic = settings.epochs == "auto" and settings.learning_rate == "one_cycle"
+        return automatic and spec.dense and bool(spec.hidden_layer_sizes) and not spec.label_kind
+
     def with_spec(self, **changes: Any) -> "Candidate":
         """Return the same candidate with changes to the description of its network."""
         return self._replace(spec=dataclasses.replace(self.spec, **changes))
@@ -96,9 +109,13 @@ class Fitted(NamedTuple):
     weights: list[np.ndarray]
     losses: list[float]  # of each epoch that led to the weights
     validation_losses: list[float]  # of each check
+    checked_epochs: list[int]  # the epochs after which these were taken
     # Judged by the held-out rows: whether training helped, and whether it beats PCA.
     gained: bool = True
     beats_pca: bool = False
+    # The gain over PCA on them, as a part of PCA's loss; None if the two were not compared.
+    gain: float | None = None
+    keeps_pca: bool = False
 
 
 def candidates(given: Candidate, rows: Rows, *, validated: bool) -> list[Candidate]:

@@ -5,7 +5,12 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from skae._data.rows import moments
-from skae._fitting.baselines import warn_if_beaten, warn_of_dead_units
+from skae._fitting.baselines import (
+    warn_if_beaten,
+    warn_of_dead_units,
+    warn_of_pca,
+    warn_of_rank,
+)
 from skae._fitting.candidates import Candidate, Fitted, Split
 from skae._fitting.start import START_ROWS, principal, start
 from skae._fitting.training import compile_ahead, fraction_held_out, weights_as_made
@@ -18,7 +23,7 @@ from skae._network.spec import Penalties
 from skae._threads import one_thread
 
 # A few held-out rows say little, so further fractions are held out in turn until they make up
-# this many rows.
+# this many rows. If the last weights are kept, this depends on what the rows say.
 ENOUGH_HELD_OUT = 300
 MAX_SPLITS = 5  # only one for convolutions and custom networks, whose training takes long
 # With at least this many rows, the held-out ones are too few to justify training again on all.
@@ -53,12 +58,32 @@ def fit(candidate: Candidate, rows: Split, previous: list[np.ndarray] | None, se
         candidate = candidate.with_settings(penalties=_penalties(candidate, rows.training))
         splits = _splits(candidate, rows)
         if previous is None:
+            candidate = _within_dimensions(candidate, rows.training, splits[0].training)
             fitted = _from_start(candidate, rows.training, splits)
         else:
             fitted = _as_trained(Trial(candidate, splits[0], previous))
     check_overflow(fitted.candidate, fitted.weights, rows.training)
+    if candidate.settings.verbose and (fitted.keeps_pca or fitted.gain is not None):
+        _tell(fitted)
     _warn(fitted, rows.training)
     return _with_code(fitted, rows.training, code if raised else None)
+
+
+@one_thread()
+def _within_dimensions(candidate, rows, training):
+    """Return the candidate without components that no rows would use.
+
+    A network that is sparse, trained with noise or started from random weights can use them.
+    """
+    spec, settings = candidate.spec, candidate.settings
+    if not (candidate.starts_from_pca and _plain_code(candidate) and settings.noise is None):
+        warn_of_rank(spec, min(len(rows), spec.n_features), reduced=False)
+        return candidate
+    n_dimensions = len(principal(candidate, training).axes)
+    if n_dimensions < spec.n_components:
+        n_dimensions = max(1, len(principal(candidate, rows, all_rows=True).axes))
+    warn_of_rank(spec, n_dimensions, reduced=True)
+    return candidate.with_spec(n_components=min(spec.n_components, n_dimensions))
 
 
 def _plain_code(candidate):
@@ -131,7 +156,10 @@ def _splits(candidate, rows):
         return [rows]
     n_rows = len(rows.training)
     fraction = fraction_held_out(candidate, n_rows)
-    n_splits = int(np.clip(-(-ENOUGH_HELD_OUT // (fraction * n_rows)), 1, most))
+    enough = ENOUGH_HELD_OUT
+    if candidate.is_annealed and n_rows < REFIT_BELOW:
+        enough = n_rows
+    n_splits = int(np.clip(-(-enough // (fraction * n_rows)), 1, most))
     held_out = rows.training.splits(fraction, n_splits, np.random.default_rng([settings.seed, 1]))
     return [Split(*split) for split in held_out] or [rows]
 
@@ -141,34 +169,58 @@ def _from_start(candidate, rows, splits):
     candidate, plain = choose_output(candidate, rows, splits[0])
     spec, settings = candidate.spec, candidate.settings
     if settings.epochs == "auto" and candidate.pca_is_optimum:
-        return _untrained(candidate._replace(n_steps=0), rows, splits)
+        untrained = _untrained(candidate._replace(n_steps=0), rows, splits)
+        return untrained._replace(keeps_pca=True)
     if not settings.early_stopping or splits[0].validation is None:
         return _as_trained(Trial(candidate, splits[0]))
-    trials, gain = take_turns(candidate, plain, splits)
+    held_out = splits[0].training is not rows
+    if candidate.is_annealed and held_out and plain is not None:
+        candidate = candidate._replace(keeps_last=True)
+    trials, gain, relative = take_turns(candidate, plain, splits)
     splits = splits[: len(trials)]
     checks = pooled([trial.run.checks for trial in trials], splits)
-    best = int(np.argmin(checks))
+    best = len(checks) - 1 if candidate.keeps_last else int(np.argmin(checks))
     if plain is not None:
         # An untrained output for counts differs from PCA's only by its bend, so PCA is kept.
         same = spec == plain.spec or spec.output_unit is not None
         if gain <= 0 or (best == 0 and same):
-            return _untrained(plain, rows, splits)
+            untrained = _untrained(plain, rows, splits)
+            return untrained._replace(gain=relative, keeps_pca=plain.is_pca_at_first)
     final = trials[0]
-    missed = splits[0].missed or len(rows) < REFIT_BELOW
-    if splits[0].training is not rows and missed:
-        n_epochs = best * final.run.check_every
-        final = Trial(candidate._replace(n_epochs=n_epochs), Split(rows, None))
+    if held_out and (splits[0].missed or len(rows) < REFIT_BELOW):
+        n_epochs = None if candidate.keeps_last else best * final.run.check_every
+        final = candidate._replace(n_epochs=n_epochs, name="all rows")
+        final = Trial(final, Split(rows, None))
     at_optimum = plain is not None or (spec.kl_weight and settings.init == "pca")
     fitted = _as_trained(final, gained=best > 0 or at_optimum)
-    beats_pca = plain is not None and plain.is_pca_at_first
-    return fitted._replace(validation_losses=checks[1:], beats_pca=beats_pca)
+    if len(trials) > 1 or final is not trials[0]:
+        fitted = fitted._replace(**_curves(trials, splits, best))
+    compared = plain is not None and plain.is_pca_at_first
+    return fitted._replace(beats_pca=compared, gain=relative if compared else None)
+
+
+def _curves(trials, splits, best):
+    """Return the mean losses of the turns. Training on all rows has no rows to validate on."""
+    every = trials[0].run.check_every
+    n_epochs = min(len(trial.run.losses) for trial in trials)
+    losses = np.mean([trial.run.losses[:n_epochs] for trial in trials], axis=0)[: best * every]
+    checks = pooled([trial.run.checks for trial in trials], splits)[1:]
+    epochs = [min(n * every, n_epochs) for n in range(1, len(checks) + 1)]
+    return {
+        "losses": losses.tolist(),
+        "validation_losses": checks,
+        "checked_epochs": epochs,
+    }
 
 
 def _as_trained(trial, gained=True):
     """Return what a trial leaves, with the losses of the epochs that led to its weights."""
     run = trial.run
     n_epochs = None if run.kept is None else run.kept * run.check_every
-    return Fitted(trial.candidate, run.weights, run.losses[:n_epochs], run.checks[1:], gained)
+    checks = run.checks[1:]
+    epochs = [min(n * run.check_every, len(run.losses)) for n in range(1, len(checks) + 1)]
+    losses = run.losses[:n_epochs]
+    return Fitted(trial.candidate, run.weights, losses, checks, epochs, gained)
 
 
 def _untrained(plain, rows, splits):
@@ -177,7 +229,17 @@ def _untrained(plain, rows, splits):
     losses = []
     if splits[0].validation is not None:
         losses = pooled([[Trial(plain, split).loss] for split in splits], splits)
-    return Fitted(plain, units.fold(plain.spec, weights), [], losses)
+    return Fitted(plain, units.fold(plain.spec, weights), [], losses, [0] * len(losses))
+
+
+def _tell(fitted):
+    """Print what was kept."""
+    kept = "PCA" if fitted.keeps_pca or not fitted.losses else "the network"
+    line = f"[AutoencoderTransformer] kept {kept}"
+    if fitted.gain is not None:
+        ratio = 1 - fitted.gain
+        line += f": on rows held out, the loss of the network is {ratio:.3g} times PCA's"
+    print(line)
 
 
 @one_thread()
@@ -188,6 +250,8 @@ def _warn(fitted, rows):
         return
     compared = candidate.starts_from_pca and not candidate.spec.penalised
     pca = principal(candidate, rows) if compared and not fitted.beats_pca else None
+    if fitted.keeps_pca and fitted.gain is not None:
+        warn_of_pca(candidate.spec, fitted.gain)
     warn_if_beaten(fitted, rows, pca)
     if candidate.spec.kl_weight:
         warn_of_dead_units(fitted, rows)

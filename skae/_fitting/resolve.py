@@ -1,6 +1,5 @@
 """Turn the parameters of an estimator and its data into a network and how to train it."""
 
-import warnings
 from typing import Any
 
 from skae._data.noise import corruption
@@ -51,9 +50,9 @@ def resolve(estimator: Any, rows: Rows, fitted: dict | None, head: Head | None =
     if output == "auto":
         wanted |= _output(estimator, rows)
     if fitted is not None:
+        if estimator.n_components == estimator._n_components_given:
+            wanted["n_components"] = fitted["n_components"]
         wanted = _unchanged(wanted, fitted, chosen=output == "auto")
-    elif estimator.network is None:
-        _warn_of_rank(wanted["n_components"], min(len(rows), rows.n_features))
     return Candidate(NetworkSpec(**wanted), _settings(estimator, rows, output, pca))
 
 
@@ -112,14 +111,3 @@ def _unchanged(wanted, fitted, *, chosen):
             "warm_start=False to start anew, or clone the estimator."
         )
     return wanted
-
-
-def _warn_of_rank(n_components, most):
-    if n_components > most:
-        warnings.warn(
-            f"n_components={n_components} is more than min(n_samples, n_features)={most}, "
-            "which is all that a linear code can use. The components beyond that are kept. Set "
-            f"n_components={most} or less to avoid them.",
-            UserWarning,
-            stacklevel=2,
-        )

@@ -98,9 +98,11 @@ def train(candidate: Candidate, split: Split, previous: list[np.ndarray] | None 
     watched = split.validation is not None or bool(settings.verbose)
     how = recipe(candidate, len(rows), watched=watched)
     how = how._replace(penalties=units.penalties(spec, candidate.loss, settings.penalties))
-    limits = how.check_every, patience(settings, budget(candidate, len(rows)))
+    limits = how.check_every, patience(candidate, budget(candidate, len(rows)))
     monitor = Monitor(candidate, split, units, limits)
     monitor.look(begin)
     program = compiled(in_units(spec), how, len(rows))
     weights = train(program, units.rows(rows), begin, how, monitor)
+    if settings.verbose:
+        print(monitor.seen(how))
     return monitor.result(units.fold(spec, weights))

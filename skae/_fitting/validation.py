@@ -131,6 +131,7 @@ class Monitor:
         self._candidate = candidate
         self._settings = candidate.settings
         self._validation = split.validation
+        self._n_rows = len(split.training)
         self._units = units
         self._offset = units.loss_offset(candidate.loss, split.training)
         self._check_every, self._patience = limits
@@ -168,12 +169,21 @@ class Monitor:
 
     def result(self, last):
         kept = None
-        if self._settings.early_stopping and self._best is not None:
+        chosen = self._settings.early_stopping and not self._candidate.keeps_last
+        if chosen and self._best is not None:
             last, kept = self._best, int(np.argmin(self._checks))
         return Run(last, self._losses, self._checks, self._check_every, kept)
 
+    def seen(self, recipe):
+        """Return a line that says how many rows were seen, some of them more than once."""
+        n_rows = min(recipe.n_steps * recipe.batch_size, len(self._losses) * self._n_rows)
+        return f"[AutoencoderTransformer] trained on {n_rows:,} rows, with those seen again"
+
     def _line(self):
-        line = f"[AutoencoderTransformer] epoch {len(self._losses)}: loss {self._losses[-1]:.6g}"
+        run = self._candidate.name and f"{self._candidate.name}, "
+        line = (
+            f"[AutoencoderTransformer] {run}epoch {len(self._losses)}: loss {self._losses[-1]:.6g}"
+        )
         if self._checks:
             line += f", validation loss {self._checks[-1]:.6g}"
         return line
