@@ -124,16 +124,18 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         Where training starts: PCA, the optimum of a linear autoencoder [8]_, or random weights.
 
     epochs : "auto" or int, default="auto"
-        Passes over the training rows. "auto" is from 1 to 500 passes, or 200 with labels, as many
-        as make 1,400 optimizer steps with hidden layers or 1,000 without; 10 near the optimum; 0
-        at it.
+        Passes over the training rows. "auto" is from 1 to 500 passes, as many as make 1,400
+        optimizer steps with hidden layers or 1,000 without; at most 200 with labels, or with
+        hidden layers that start from PCA; 10 near the optimum; 0 at it.
 
     batch_size : "auto" or int, default="auto"
         Rows per optimizer step. "auto" is 96, or 64 or 128 near the optimum.
 
     early_stopping : bool, default=True
         Whether to hold out rows, unless `X_val` is given, and to keep the weights with the lowest
-        validation loss. A small X is held out in up to five turns, then trained on as a whole.
+        validation loss, or PCA if that is no worse. A small X is held out in up to five turns,
+        then trained on as a whole. Hidden layers that start from PCA keep the last weights with
+        ``epochs="auto"``, since no others are better at the end of a cycle.
 
     validation_fraction : float, default=0.1
         Fraction of the rows to hold out, by weight, and no more than 2,000 rows. Copies of a row

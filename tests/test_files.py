@@ -229,6 +229,14 @@ FILES = {
             [-0.54336959, 0.25966549, 1.37520134, -0.94750339, -1.58018291],
         ],
     ),
+    "format_4_deep": (
+        ROWS,
+        [[0.122664, 0.488829], [-1.331736, -0.344603]],
+        [
+            [0.7056918, -0.1276613, 0.6810415, -0.0430226, 0.5574725],
+            [-0.6389315, -0.1777827, 1.1446316, -0.0128098, -0.8262882],
+        ],
+    ),
 }
 
 
@@ -244,6 +252,20 @@ def test_files_of_every_format_are_read(name):
         rows = pd.DataFrame(rows, columns=estimator.feature_names_in_)
     assert_allclose(estimator.transform(rows), codes, rtol=1e-4, atol=1e-6)
     assert_allclose(estimator.inverse_transform(codes), reconstructed, rtol=1e-4, atol=1e-6)
+
+
+def test_a_file_holds_what_the_fit_found():
+    """The golden file has the gain and the epochs of the checks; earlier formats have neither."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", InconsistentVersionWarning)
+        estimator = skae.load(GOLDEN / "format_4_deep.safetensors")
+    assert estimator.gain_over_pca_ == pytest.approx(0.788163, abs=1e-6)
+    assert estimator.validation_epochs_ == [*range(8, 201, 8)]
+    assert estimator.n_components_ == 2
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", InconsistentVersionWarning)
+        earlier = skae.load(GOLDEN / "format_1_dense.safetensors")
+    assert earlier.gain_over_pca_ is None
 
 
 def test_golden_files_are_all_tested():
