@@ -3,7 +3,7 @@
     python benchmarks/quality.py                          # the default network
     python benchmarks/quality.py --hidden 128             # a deep one
     python benchmarks/quality.py --dtype float64 --quick  # one seed, a minute
-    python benchmarks/quality.py --tables --hidden 128    # 35 real tables, eight seeds
+    python benchmarks/quality.py --tables --hidden 128    # 36 real tables, eight seeds
 
 Each line is for a data set, a scaling and a number of components. It shows the ratio of the test
 errors of `AutoencoderTransformer(k)` and `PCA(k)` for each seed (70/30 split), and the median of
