@@ -243,7 +243,10 @@ def few_labels(path, n_splits):
 
 
 def semi_supervised(seed):
-    from umap import UMAP
+    try:
+        from umap import UMAP
+    except ImportError:
+        raise SystemExit('Install UMAP first: pip install "skae[benchmarks]"') from None
 
     given = {"random_state": seed, "missing_label": -1}
     return {

