@@ -134,8 +134,8 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     early_stopping : bool, default=True
         Whether to hold out rows, unless `X_val` is given, and to keep the weights with the lowest
         validation loss, or PCA if that is no worse. A small X is held out in up to five turns,
-        then trained on as a whole. Hidden layers that start from PCA keep the last weights with
-        ``epochs="auto"``, since no others are better at the end of a cycle.
+        then trained on as a whole. Without `X_val`, hidden layers that start from PCA keep the
+        last weights with ``epochs="auto"``, since no others are better at the end of a cycle.
 
     validation_fraction : float, default=0.1
         Fraction of the rows to hold out, by weight, and no more than 2,000 rows. Copies of a row
@@ -514,7 +514,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         if warm and labels is not None:
             previous = [*self.weights_, *labels.unfold(*self.head_)]
         result = fit(candidate, Split(rows, held), previous, seed_of(self))
-        self._n_components_given = self.n_components
+        self._n_components_given = int(self.n_components)
         self.network_: dict = result.candidate.spec.to_dict()
         self.n_components_: int = self.network_["n_components"]
         self.weights_: list[np.ndarray] = result.weights

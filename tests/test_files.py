@@ -266,6 +266,19 @@ def test_a_file_holds_what_the_fit_found():
         warnings.simplefilter("ignore", InconsistentVersionWarning)
         earlier = skae.load(GOLDEN / "format_1_dense.safetensors")
     assert earlier.gain_over_pca_ is None
+    assert earlier.validation_epochs_ == []
+
+
+def test_any_gain_and_any_int_as_components_can_be_saved(tmp_path):
+    """Losses may be negative, so that a gain is no fraction; an int may be NumPy's."""
+    counts = np.random.default_rng(0).poisson(1.0, size=(60, 4)).astype(float)
+    estimator = AutoencoderTransformer(
+        np.int64(2), hidden_layer_sizes=(4,), loss="poisson", random_state=0
+    ).fit(counts)
+    for gain in (estimator.gain_over_pca_, 3.5):
+        estimator.gain_over_pca_ = gain
+        estimator.save(tmp_path / "model.skae")
+        assert skae.load(tmp_path / "model.skae").gain_over_pca_ == gain
 
 
 def test_golden_files_are_all_tested():

@@ -97,12 +97,15 @@ REFUSED = {
     "no features": (network(n_features=0), "n_features is 0"),
     "boolean width": (network(n_components=True), "n_components is True"),
     "shortcut to nowhere": (network(shortcut=True), "shortcut is True"),
-    "a gain above one": (
-        metadata(found={"gain_over_pca": 1.5, "n_components": 2}),
+    "a gain that is text": (
+        metadata(found={"gain_over_pca": "1.5", "n_components": 2}),
         "its findings are not those",
     ),
-    "fewer components given": (network(n_components=3), "its findings are not those"),
-    "other shapes": (network(n_components=1), "tensors are not those of its network"),
+    "fewer components given": (
+        metadata(found={"gain_over_pca": None, "n_components": 1}),
+        "its findings are not those",
+    ),
+    "other shapes": (network(n_components=3), "tensors are not those of its network"),
     "other dtype": (network(dtype="float32"), "tensors are not those of its network"),
     "image": (network(image_shape=[1, 5, 1]), r"image_shape is \[1, 5, 1\]"),
     "image of others": (

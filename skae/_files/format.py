@@ -119,7 +119,7 @@ def _as_today(number, metadata):
         parameters = {"label_weight": 0.0, "missing_label": None, **parameters}
         metadata = {"labels": None, **metadata}
     if number < 4:
-        given = parameters.get("n_components")
+        given = network.get("n_components")
         metadata = {"found": {"gain_over_pca": None, "n_components": given}, **metadata}
     return {**metadata, "network": network, "parameters": parameters}
 

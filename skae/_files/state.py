@@ -188,7 +188,7 @@ def _check_classes(listed, spec):
 def _check_found(found, spec):
     check_keys("findings", found, {"gain_over_pca", "n_components"})
     gain, given = found["gain_over_pca"], found["n_components"]
-    right = gain is None or (type(gain) is float and gain <= 1)
+    right = gain is None or (type(gain) is float and np.isfinite(gain))
     if not (right and type(given) is int and given >= spec.n_components):
         raise ValueError("its findings are not those of its network.")
 
@@ -275,10 +275,9 @@ def restore(state: State, spec: NetworkSpec, tensors: dict) -> State:
 
 
 def _epochs(epochs, validation_losses):
-    """Return the epochs of the validation losses, which files up to format 3 do not have."""
-    if not epochs:
-        return [*range(1, len(validation_losses) + 1)]
-    if len(epochs) != len(validation_losses) or not all(n == int(n) >= 0 for n in epochs):
+    """Return the epochs of the validation losses; those of files up to format 3 are not known."""
+    known = all(n >= 0 and n.is_integer() for n in epochs)
+    if len(epochs) > len(validation_losses) or not known:
         raise ValueError("the epochs of its validation losses are not valid.")
     return [int(n) for n in epochs]
 

@@ -86,8 +86,7 @@ def choose_output(given: Candidate, rows: Rows, split: Split) -> tuple[Candidate
     either = candidates(given, rows, validated=validated)
     chosen = either[0]
     if len(either) > 1:
-        pilots = [_pilot(one, len(split.training)) for one in either]
-        losses = [Trial(pilot, split).loss for pilot in pilots]
+        losses = [Trial(_pilot(one, len(split.training)), split).loss for one in either]
         chosen = either[losses[1] < losses[0]]
     return chosen, fallback(given, chosen)
 
@@ -178,8 +177,10 @@ def _clear_gain(comparisons, *, last, rule=RULE, labelled=False):
 def _relative_gain(comparisons):
     """Return the mean gain of all turns as a part of the loss of the start."""
     gain, loss, _, weight = map(np.concatenate, zip(*comparisons, strict=True))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return float(np.average(gain, weights=weight) / abs(np.average(loss, weights=weight)))
+    loss = abs(np.average(loss, weights=weight))
+    if not 0 < loss < np.inf:
+        return float(loss > 0)  # nothing to gain, or the start overflows
+    return float(np.average(gain, weights=weight) / loss)
 
 
 def _standard_errors(values, weights):
