@@ -13,7 +13,7 @@ from sklearn.preprocessing import StandardScaler
 
 from skae import AutoencoderTransformer
 from skae._data.rows import Rows
-from skae._fitting.trials import _clear_gain
+from skae._fitting.trials import clear_gain
 from skae._parameters import OPTIMIZERS
 
 
@@ -468,4 +468,4 @@ def test_what_training_starts_from_is_kept_where_it_is_the_best(digits):
 def test_a_start_that_overflows_loses_and_a_network_that_does_so_too(gain, expected):
     gains = np.array([0.2, 0.2, gain, 0.3])
     comparison = gains, np.ones(4), 2 * np.ones(4), np.ones(4)
-    assert _clear_gain([comparison], last=True) == pytest.approx(expected)
+    assert clear_gain([comparison], last=True) == pytest.approx(expected)

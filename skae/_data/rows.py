@@ -75,7 +75,7 @@ class Rows:
     def gather(self, out, indices):
         """Write some of the rows into a dense array."""
         if sparse.issparse(self.X):
-            out[:] = self.X[indices].toarray()
+            self.X[indices].toarray(out=out)
         else:
             # "clip" lets NumPy write to `out` without a buffer; the indices are in range.
             np.take(self.X, self._positions(indices), axis=0, out=out, mode="clip")

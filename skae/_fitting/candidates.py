@@ -50,6 +50,7 @@ class Candidate(NamedTuple):
     n_steps: int | None = None  # None for as many as the settings say, 0 for none
     n_epochs: int | None = None  # training is cut short after this many
     keeps_last: bool = False  # whether the last weights are kept, not the best of all checks
+    cycle: int = 0  # of the learning rate; each takes twice as many steps as the one before
     name: str = ""  # of the run, for the lines of `verbose`
 
     @property

@@ -12,9 +12,11 @@ from skae._fitting.baselines import (
     warn_of_rank,
 )
 from skae._fitting.candidates import Candidate, Fitted, Split
+from skae._fitting.schedule import most_cycles
 from skae._fitting.start import START_ROWS, principal, start
 from skae._fitting.training import compile_ahead, fraction_held_out, weights_as_made
-from skae._fitting.trials import Trial, choose_output, pooled, take_turns
+from skae._fitting.trials import Trial, choose_output
+from skae._fitting.turns import Ahead, go_on, plan, pooled, take_turns
 from skae._fitting.units import linear_decoder, order_code, rectify
 from skae._fitting.validation import check_overflow, constant_losses, perfect_losses
 from skae._network import labels
@@ -167,7 +169,7 @@ def _splits(candidate, rows):
 def _from_start(candidate, rows, splits):
     """Train from the start, and keep PCA instead if it is no worse on the validation rows."""
     candidate, plain = choose_output(candidate, rows, splits[0])
-    spec, settings = candidate.spec, candidate.settings
+    settings = candidate.settings
     if settings.epochs == "auto" and candidate.pca_is_optimum:
         untrained = _untrained(candidate._replace(n_steps=0), rows, splits)
         return untrained._replace(keeps_pca=True)
@@ -176,51 +178,79 @@ def _from_start(candidate, rows, splits):
     held_out = splits[0].training is not rows
     if candidate.is_annealed and held_out and plain is not None:
         candidate = candidate._replace(keeps_last=True)
-    trials, gain, relative = take_turns(candidate, plain, splits)
-    splits = splits[: len(trials)]
-    checks = pooled([trial.run.checks for trial in trials], splits)
-    best = len(checks) - 1 if candidate.keeps_last else int(np.argmin(checks))
+    lasting = not splits[0].missed and most_cycles(candidate, len(splits[0].training)) > 1
+    again = held_out and (splits[0].missed or len(rows) < REFIT_BELOW) and not lasting
+    whole = Split(rows, None) if again else None
+    turns, final = _turns(candidate, plain, splits, whole)
+    return _kept(turns, final, plain, rows, splits[: len(turns.trials)])
+
+
+def _turns(candidate, plain, splits, whole):
+    """Train in turns, then for longer or on all rows; return the turns and the trial to keep.
+
+    This trial is None if PCA is to be kept.
+    """
+    ahead, named = Ahead(candidate), plan(candidate, splits)
+    on_all = candidate._replace(name="all rows")
+    ahead.add(named[0], splits[0])
+    if whole is not None and candidate.keeps_last:
+        ahead.add(on_all, whole)
+    for turn, split in zip(named[1:], splits[1:], strict=True):
+        ahead.add(turn, split)
+    turns = take_turns(named, plain, splits, ahead)
+    splits = splits[: len(turns.trials)]
     if plain is not None:
         # An untrained output for counts differs from PCA's only by its bend, so PCA is kept.
-        same = spec == plain.spec or spec.output_unit is not None
-        if gain <= 0 or (best == 0 and same):
-            untrained = _untrained(plain, rows, splits)
-            return untrained._replace(gain=relative, keeps_pca=plain.is_pca_at_first)
-    final = trials[0]
-    if held_out and (splits[0].missed or len(rows) < REFIT_BELOW):
-        n_epochs = None if candidate.keeps_last else best * final.run.check_every
-        final = candidate._replace(n_epochs=n_epochs, name="all rows")
-        final = Trial(final, Split(rows, None))
-    at_optimum = plain is not None or (spec.kl_weight and settings.init == "pca")
+        same = candidate.spec == plain.spec or candidate.spec.output_unit is not None
+        if turns.gain <= 0 or (same and _best(turns, splits) == 0):
+            return turns, None
+    if whole is None:
+        turns = turns if plain is None else go_on(turns, plain)
+        return turns, turns.trials[0]
+    if candidate.keeps_last:
+        return turns, ahead.get(on_all.name)
+    n_epochs = turns.trials[0].run.checked_epochs[_best(turns, splits)]
+    return turns, Trial(on_all._replace(n_epochs=n_epochs), whole)
+
+
+def _best(turns, splits):
+    """Return the check to keep the weights of."""
+    checks = pooled([trial.run.checks for trial in turns.trials], splits)
+    return len(checks) - 1 if turns.trials[0].candidate.keeps_last else int(np.argmin(checks))
+
+
+def _kept(turns, final, plain, rows, splits):
+    """Return what to keep after all turns."""
+    if final is None:
+        untrained = _untrained(plain, rows, splits)
+        return untrained._replace(gain=turns.relative, keeps_pca=plain.is_pca_at_first)
+    best, spec = _best(turns, splits), final.candidate.spec
+    at_optimum = plain is not None or (spec.kl_weight and final.candidate.settings.init == "pca")
     fitted = _as_trained(final, gained=best > 0 or at_optimum)
-    if len(trials) > 1 or final is not trials[0]:
-        fitted = fitted._replace(**_curves(trials, splits, best))
-    compared = plain is not None and plain.is_pca_at_first
-    return fitted._replace(beats_pca=compared, gain=relative if compared else None)
+    if len(turns.trials) > 1 or final is not turns.trials[0]:
+        fitted = fitted._replace(**_curves(turns.trials, splits, best))
+    beats_pca = plain is not None and plain.is_pca_at_first
+    return fitted._replace(beats_pca=beats_pca, gain=turns.relative if beats_pca else None)
 
 
 def _curves(trials, splits, best):
     """Return the mean losses of the turns. Training on all rows has no rows to validate on."""
-    every = trials[0].run.check_every
-    n_epochs = min(len(trial.run.losses) for trial in trials)
-    losses = np.mean([trial.run.losses[:n_epochs] for trial in trials], axis=0)[: best * every]
+    epochs = min((trial.run.checked_epochs for trial in trials), key=len)
+    losses = np.mean([trial.run.losses[: epochs[best]] for trial in trials], axis=0)
     checks = pooled([trial.run.checks for trial in trials], splits)[1:]
-    epochs = [min(n * every, n_epochs) for n in range(1, len(checks) + 1)]
     return {
         "losses": losses.tolist(),
         "validation_losses": checks,
-        "checked_epochs": epochs,
+        "checked_epochs": epochs[1:],
     }
 
 
 def _as_trained(trial, gained=True):
     """Return what a trial leaves, with the losses of the epochs that led to its weights."""
     run = trial.run
-    n_epochs = None if run.kept is None else run.kept * run.check_every
-    checks = run.checks[1:]
-    epochs = [min(n * run.check_every, len(run.losses)) for n in range(1, len(checks) + 1)]
-    losses = run.losses[:n_epochs]
-    return Fitted(trial.candidate, run.weights, losses, checks, epochs, gained)
+    losses = run.losses if run.kept is None else run.losses[: run.checked_epochs[run.kept]]
+    epochs = run.checked_epochs[1:]
+    return Fitted(trial.candidate, run.weights, losses, run.checks[1:], epochs, gained)
 
 
 def _untrained(plain, rows, splits):

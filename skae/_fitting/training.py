@@ -76,7 +76,7 @@ def recipe(candidate: Candidate, n_rows: int, *, watched: bool = True) -> "Recip
         *plan,
         settings.noise,
         settings.penalties,
-        settings.seed,
+        [settings.seed, 6, candidate.cycle] if candidate.cycle else settings.seed,
         candidate.n_epochs,
     )
 
@@ -98,8 +98,8 @@ def train(candidate: Candidate, split: Split, previous: list[np.ndarray] | None 
     watched = split.validation is not None or bool(settings.verbose)
     how = recipe(candidate, len(rows), watched=watched)
     how = how._replace(penalties=units.penalties(spec, candidate.loss, settings.penalties))
-    limits = how.check_every, patience(candidate, budget(candidate, len(rows)))
-    monitor = Monitor(candidate, split, units, limits)
+    limit = patience(candidate, budget(candidate, len(rows)))
+    monitor = Monitor(candidate, split, units, limit)
     monitor.look(begin)
     program = compiled(in_units(spec), how, len(rows))
     weights = train(program, units.rows(rows), begin, how, monitor)

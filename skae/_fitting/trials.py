@@ -46,6 +46,8 @@ RULE_WITHOUT_SELECTION = Rule(rows=20, errors=3.0, errors_at_last=1.0, relative=
 class Trial:
     """A candidate trained on the rows of a split, or left as it starts on them."""
 
+    run: Run
+
     def __init__(
         self, candidate: Candidate, split: Split, previous: list[np.ndarray] | None = None
     ) -> None:
@@ -55,9 +57,17 @@ class Trial:
         watched = split if candidate.n_steps is None else Split(split.training, None)
         if candidate.n_steps == 0:
             weights, units = start(candidate, split.training)
-            self.run = Run(units.fold(candidate.spec, weights), [], [], 1, None)
+            self.run = Run(units.fold(candidate.spec, weights), [], [], [], None)
         else:
             self.run = train(candidate, watched, previous)
+
+    def longer(self) -> "Trial":
+        """Return the same trial after one more cycle of training."""
+        cycle = self.candidate.cycle + 1
+        candidate = self.candidate._replace(cycle=cycle, name=f"cycle {cycle + 1}")
+        later = Trial(candidate, self.split, self.run.weights)
+        later.run = self.run.followed_by(later.run)
+        return later
 
     @property
     def judges(self) -> Rows:
@@ -101,33 +111,7 @@ def _pilot(candidate, n_rows):
     return candidate._replace(n_steps=max(1, n_steps), name=name)
 
 
-@one_thread()
-def take_turns(
-    candidate: Candidate, plain: Candidate | None, splits: list[Split]
-) -> tuple[list[Trial], float, float]:
-    """Train on one split after another until the gain over the plain start is clear.
-
-    Return the trials, that gain, which is 0 if it never became clear, and the gain of all turns as
-    a part of the plain start's loss.
-    """
-    trials: list[Trial] = []
-    comparisons, gain, relative = [], 0.0, 0.0
-    rule = RULE_WITHOUT_SELECTION if candidate.keeps_last else RULE
-    labelled = bool(candidate.spec.label_kind)
-    for i, split in enumerate(splits):
-        name = f"turn {i + 1} of at most {len(splits)}" if len(splits) > 1 else ""
-        trials.append(Trial(candidate._replace(name=name), split))
-        if plain is not None:
-            comparisons.append(_compare(Trial(plain, split), trials[-1]))
-            last = len(trials) == len(splits)
-            gain = _clear_gain(comparisons, last=last, rule=rule, labelled=labelled)
-            relative = _relative_gain(comparisons)
-        if gain:
-            break
-    return trials, gain, relative
-
-
-def _compare(plain, trial):
+def compared(plain: Trial, trial: Trial) -> tuple[np.ndarray, ...]:
     """Compare a trained network with the plain start on each held-out row.
 
     Return the gain of the network over the start, the loss of the start, the loss of the mean of
@@ -141,7 +125,9 @@ def _compare(plain, trial):
     return gain, plain.losses, constant, weights
 
 
-def _clear_gain(comparisons, *, last, rule=RULE, labelled=False):
+def clear_gain(
+    comparisons: list, *, last: bool, rule: Rule = RULE, labelled: bool = False
+) -> float:
     """Return the mean gain of all turns so far if it is clear, else 0.
 
     `last` says that no turn is left. Differences are taken row by row, so that it does not count
@@ -151,19 +137,19 @@ def _clear_gain(comparisons, *, last, rule=RULE, labelled=False):
     """
     gain, loss, constant, weight = map(np.concatenate, zip(*comparisons, strict=True))
     if not (gain > -np.inf).all():
-        return 0  # the trained network overflows, or both do
+        return 0.0  # the trained network overflows, or both do
     if np.isinf(gain).any():
         return np.inf  # only the start overflows
     mean = np.average(gain, weights=weight)
     if labelled and last:
         return mean
     if np.average(loss, weights=weight) > np.average(constant, weights=weight):
-        return max(mean, 0)
+        return max(mean, 0.0)
     # A weight of 2 counts as two rows here too. Two rows alone say nothing.
     if weight.sum() - 1 < (2 if last else rule.rows):
-        return 0
+        return 0.0
     if mean > 0 and mean <= WORTHWHILE * abs(np.average(loss, weights=weight)):
-        return 0
+        return 0.0
     errors = _standard_errors(gain, weight)
     if last and errors > rule.errors_at_last:
         return mean
@@ -171,10 +157,10 @@ def _clear_gain(comparisons, *, last, rule=RULE, labelled=False):
         both = np.abs(loss) + np.abs(loss - gain)
         relative = np.divide(gain, both, out=np.zeros_like(gain), where=both > 0)
         errors = max(errors, _standard_errors(relative, weight))
-    return mean if abs(errors) > rule.errors else 0
+    return mean if abs(errors) > rule.errors else 0.0
 
 
-def _relative_gain(comparisons):
+def relative_gain(comparisons: list) -> float:
     """Return the mean gain of all turns as a part of the loss of the start."""
     gain, loss, _, weight = map(np.concatenate, zip(*comparisons, strict=True))
     loss = abs(np.average(loss, weights=weight))
@@ -188,10 +174,3 @@ def _standard_errors(values, weights):
     mean = np.average(values, weights=weights)
     error = np.sqrt(np.average((values - mean) ** 2, weights=weights) / (weights.sum() - 1))
     return mean / error if error else np.copysign(np.inf, mean) if mean else 0.0
-
-
-def pooled(curves, splits):
-    """Return the mean of the validation losses over the splits, check by check."""
-    length = min(map(len, curves))
-    weights = [split.validation.total_weight() for split in splits]
-    return np.average([curve[:length] for curve in curves], axis=0, weights=weights).tolist()

@@ -23,8 +23,19 @@ class Run(NamedTuple):
     weights: list[np.ndarray]  # the last, or the best on the validation rows
     losses: list[float]
     checks: list[float]  # validation losses: of the start, then of every check
-    check_every: int  # epochs
+    checked_epochs: list[int]  # the numbers of epochs after which these were taken
     kept: int | None  # the check that the weights are from, if they are not the last
+
+    def followed_by(self, later: "Run") -> "Run":
+        """Return the record of both runs, of which the other went on where this one ended."""
+        done = len(self.losses)
+        return Run(
+            later.weights,
+            self.losses + later.losses,
+            self.checks + later.checks[1:],
+            self.checked_epochs + [done + epoch for epoch in later.checked_epochs[1:]],
+            None,
+        )
 
 
 def all_losses(candidate: Candidate, weights: list[np.ndarray], rows: Rows) -> np.ndarray:
@@ -127,16 +138,17 @@ def perfect_losses(candidate: Candidate, rows: Rows) -> np.ndarray:
 class Monitor:
     """Watch a run: record its losses, keep the best weights and say when to stop."""
 
-    def __init__(self, candidate, split, units, limits):
+    def __init__(self, candidate, split, units, patience):
         self._candidate = candidate
         self._settings = candidate.settings
         self._validation = split.validation
         self._n_rows = len(split.training)
         self._units = units
         self._offset = units.loss_offset(candidate.loss, split.training)
-        self._check_every, self._patience = limits
+        self._patience = patience
         self._losses = []
         self._checks = []
+        self._checked_epochs = []
         self._best = None
         self._lowest = np.inf
         self._best_check = 0
@@ -159,6 +171,7 @@ class Monitor:
         losses = all_losses(self._candidate, weights, self._validation)
         loss = float(np.average(losses, weights=self._validation.weights))
         self._checks.append(loss)
+        self._checked_epochs.append(len(self._losses))
         lowest = self._lowest
         required = self._settings.tol * abs(lowest) if np.isfinite(lowest) else 0.0
         if loss < lowest - required:
@@ -172,7 +185,7 @@ class Monitor:
         chosen = self._settings.early_stopping and not self._candidate.keeps_last
         if chosen and self._best is not None:
             last, kept = self._best, int(np.argmin(self._checks))
-        return Run(last, self._losses, self._checks, self._check_every, kept)
+        return Run(last, self._losses, self._checks, self._checked_epochs, kept)
 
     def seen(self, recipe):
         """Return a line that says how many rows were seen, some of them more than once."""

@@ -14,6 +14,8 @@ from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from typing import Any
 
+import joblib
+
 PATIENCE = 10  # seconds to wait for a computation that takes milliseconds
 
 
@@ -76,14 +78,21 @@ if keras.backend.backend() != "tensorflow":
 _pid = os.getpid() if _started_here or _runs() else None
 
 
-def beside(thread: Executor, task: Callable, *arguments: Any) -> Future:
-    """Run a task in a thread, beside the caller.
+_n_cores = functools.cache(joblib.cpu_count)
 
-    Where `OMP_NUM_THREADS` is 1, as in joblib's workers, wait for the task: a second busy thread
-    would take a core from other processes.
+
+def spare_core() -> bool:
+    """Return whether a second busy thread would take no core from other processes.
+
+    It would in joblib's workers, where `OMP_NUM_THREADS` is 1.
     """
+    return _n_cores() > 1 and os.environ.get("OMP_NUM_THREADS") != "1"
+
+
+def beside(thread: Executor, task: Callable, *arguments: Any) -> Future:
+    """Run a task in a thread, beside the caller if there is a core to spare."""
     future = thread.submit(task, *arguments)
-    if os.environ.get("OMP_NUM_THREADS") == "1":
+    if not spare_core():
         wait([future])
     return future
 
@@ -99,21 +108,32 @@ def apart(function: Callable) -> Callable:
     def run(*arguments):
         if getattr(_thread, "apart", False):
             return function(*arguments)
-        context, policy = contextvars.copy_context(), keras.config.dtype_policy()
-        stopped = threading.Event()
-        thread = ThreadPoolExecutor(1)
+        return _in_threads([functools.partial(function, *arguments)])[0]
+
+    return run
+
+
+def together(tasks: list[Callable]) -> list:
+    """Run functions at the same time, each in a thread of its own, and return their results."""
+    return _in_threads(tasks) if len(tasks) > 1 else [task() for task in tasks]
+
+
+def _in_threads(tasks):
+    policy, stopped = keras.config.dtype_policy(), threading.Event()
+    with contextlib.ExitStack() as threads:
         try:
-            entered = thread.submit(_enter, policy, stopped)
-            done = thread.submit(context.run, _at_once, function, *arguments)
-            entered.result()
-            return done.result()
+            pending = []
+            for task in tasks:
+                thread, context = ThreadPoolExecutor(1), contextvars.copy_context()
+                threads.callback(finish, thread)
+                entered = thread.submit(_enter, policy, stopped)
+                pending.append((entered, thread.submit(context.run, _at_once, task)))
+            for entered, _ in pending:
+                entered.result()
+            return [done.result() for _, done in pending]
         except BaseException:
             stopped.set()
             raise
-        finally:
-            finish(thread)
-
-    return run
 
 
 def stop_if_interrupted() -> None:
@@ -142,9 +162,9 @@ def _enter(policy, stopped):
     keras.config.set_dtype_policy(policy)  # which custom networks follow
 
 
-def _at_once(function, *arguments):
+def _at_once(task):
     refuse_graphs()
-    return function(*arguments)
+    return task()
 
 
 def refuse_graphs() -> None:

@@ -10,8 +10,10 @@ import numpy as np
 
 from skae._keras import beside, finish, stop_if_interrupted
 
-SHARD_BYTES = 32 * 2**20
-SHARD_STEPS = 64
+SHARD_BYTES = 24 * 2**20
+SHARD_STEPS = 256
+# Smaller shards are filled between two runs. Waiting for a second thread would take longer.
+SMALL_SHARD = 2 * 2**20
 
 
 def aligned_zeros(shape, dtype):
@@ -41,8 +43,9 @@ class Shard(NamedTuple):
 class Feed:
     """Shuffled rows, cut into shards of a fixed shape and run through a program.
 
-    A thread gathers the rows of a shard while the program runs on the shard before, since XLA's
-    products of matrices this narrow leave a core idle. With only one core, the two take turns.
+    Unless shards are small, a thread gathers the rows of one while the program runs on the one
+    before, since XLA's products of matrices this narrow leave a core idle. With only one core, the
+    two take turns.
     """
 
     def __init__(self, rows, program, recipe):
@@ -94,6 +97,7 @@ class Feed:
                 yield self._rates(np.arange(begin, end))
 
     def _shuffled(self, n_epochs):
+        """Yield the indices of the rows of each batch."""
         n_rows, size = len(self._rows), self._program.batch_size
         for _ in range(n_epochs):
             order = self._rng.permutation(n_rows)
@@ -108,15 +112,19 @@ class Feed:
         # If every batch holds all rows as they are, they are put there once.
         if self._steps_per_epoch == 1 and not drawn:
             everything = np.arange(len(self._rows))
-            weights = [self._put(shard, i, everything) for i in range(self._program.n_steps)]
+            weights = self._put(shard, [everything] * self._program.n_steps)
             for part in parts:
                 shard.rates[: len(part)] = part
                 yield shard, weights[: len(part)]
             return
-        other = self._program.empty_shard()
         first = next(parts, None)
         if first is None:
             return
+        if shard.X.nbytes < SMALL_SHARD:
+            for part in itertools.chain([first], parts):
+                yield shard, self._fill(shard, part)
+            return
+        other = self._program.empty_shard()
         ahead = beside(self._thread, self._fill, shard, first)
         for following in itertools.chain(parts, [None]):
             batch_weights = ahead.result()
@@ -127,30 +135,35 @@ class Feed:
 
     def _fill(self, shard, rates):
         shard.rates[: len(rates)] = rates
-        return [self._put(shard, i, next(self._batches)) for i in range(len(rates))]
+        return self._put(shard, [*itertools.islice(self._batches, len(rates))])
 
-    def _put(self, shard, i, indices):
-        """Put rows into batch `i` of a shard and return their total weight."""
-        n = len(indices)
-        X = shard.X[i, :n]
-        self._rows.gather(X, indices)
+    def _put(self, shard, batches):
+        """Put the rows with the given indices into a shard and return the weight of each batch.
+
+        Copies fill up a batch, not zeros: the user's layers may look at the whole batch, and a loss
+        that is nan for zeros stays nan with a share of 0.
+        """
+        n, size = len(batches), self._program.batch_size
+        sizes = np.array([len(batch) for batch in batches])
+        indices = np.array(
+            [batch if len(batch) == size else np.resize(batch, size) for batch in batches]
+        )
+        X = shard.X[:n]
+        self._rows.gather(X.reshape(-1, X.shape[-1]), indices.ravel())
         if self._corrupt is not None:
-            shard.clean[i, :n] = X
-            X[:] = self._corrupt(X, self._rng)
-            self._rows.to_units(shard.clean[i, :n])
+            for i, n_rows in enumerate(sizes):
+                shard.clean[i] = X[i]
+                corrupted = self._corrupt(X[i, :n_rows], self._rng)
+                X[i] = np.resize(corrupted, X[i].shape)
+                self._rng.standard_normal(out=shard.draws[i], dtype=shard.draws.dtype)
+            self._rows.to_units(shard.clean[:n])
+        elif shard.draws.size:
+            self._rng.standard_normal(out=shard.draws[:n], dtype=shard.draws.dtype)
         self._rows.to_units(X)
-        self._rng.standard_normal(out=shard.draws[i], dtype=shard.draws.dtype)
         if shard.labels.size:
-            shard.labels[i, :n] = self._rows.labels[indices]
+            shard.labels[:n] = self._rows.labels[indices]
         weights = self._weights[indices]
-        total = weights.sum(dtype=np.float64)
-        shard.shares[i, :n] = weights / total
-        shard.shares[i, n:] = 0
-        # Copies fill up the batch, not zeros: the user's layers may look at the whole batch, and a
-        # loss that is nan for zeros stays nan with a share of 0.
-        if n < self._program.batch_size:
-            again = np.arange(n, self._program.batch_size) % n
-            shard.X[i, n:] = X[again]
-            shard.clean[i, n:] = shard.clean[i, again]
-            shard.labels[i, n:] = shard.labels[i, again]
-        return total
+        weights[np.arange(size) >= sizes[:, None]] = 0
+        totals = weights.sum(axis=1, dtype=np.float64)
+        np.divide(weights, totals[:, None], out=shard.shares[:n], casting="same_kind")
+        return totals

@@ -12,6 +12,8 @@ program makes one step at once, while other work runs beside it. The step uses e
 use elsewhere.
 """
 
+import contextlib
+import copy
 import functools
 import json
 import threading
@@ -28,7 +30,7 @@ from skae._keras.feed import SHARD_BYTES, SHARD_STEPS, Feed, Shard, aligned_zero
 from skae._keras.layers import NarrowDense
 from skae._keras.losses import loss_of, made_by_keras
 from skae._keras.networks import assign, build
-from skae._keras.variables import elementwise, trained_variables, with_room
+from skae._keras.variables import Separate, elementwise, trained_variables, with_room
 from skae._network.spec import NetworkSpec, Penalties
 
 # Up to this many numbers to train on (rows times features times epochs), compiling takes longer
@@ -49,7 +51,7 @@ class Recipe(NamedTuple):
     check_every: int  # epochs between two calls of the monitor
     corrupt: Callable | None  # (batch, rng) -> corrupted batch, or None for no noise
     penalties: Penalties
-    seed: int
+    seed: int | list[int]
     n_epochs: int | None  # training ends after these, if not None
 
 
@@ -87,12 +89,12 @@ def train(
     `monitor(losses, get_weights)` is called every `check_every` epochs with the mean training loss
     of each of these epochs. Training ends when it returns True.
     """
-    with program.lock, Feed(rows, program, recipe) as feed:
-        program.reset(weights, recipe)
+    with program.free() as free, Feed(rows, free, recipe) as feed:
+        free.reset(weights, recipe)
         for losses in feed.train():
-            if monitor(losses, program.weights):
+            if monitor(losses, free.weights):
                 break
-        return program.weights()
+        return free.weights()
 
 
 def _padded(batch_size, n_rows):
@@ -108,6 +110,11 @@ def _padded(batch_size, n_rows):
 @apart
 def _roomy(spec, optimizer):
     return with_room(spec, _optimizer(optimizer))
+
+
+def _averaging(optimizer):
+    """Return the optimizer that averages weights, if there is any that does."""
+    return getattr(optimizer, "inner_optimizer", optimizer)
 
 
 def _optimizer(identifier):
@@ -160,7 +167,9 @@ class _Program:
         self._loss = loss_of(loss, spec.n_features)
         self._trained = trained_variables(self._network, self._optimizer, narrow)
         self._optimizer.build(self._trained.variables)
-        self._optimizer_start = [tf.constant(v.numpy()) for v in self._optimizer.variables]
+        self._optimizer_variables = list(self._optimizer.variables)
+        self._optimizer_start = [tf.constant(v.numpy()) for v in self._optimizer_variables]
+        self._twins: list[_Program] = []
         shard = self.empty_shard()
         self._compiled = self._traced(shard)
         # This call compiles the loop and makes the first step; see the module's docstring.
@@ -185,15 +194,55 @@ class _Program:
         shapes = [(*shape, width) for width in self._widths]
         return Shard(*(aligned_zeros(s, self.dtype) for s in (*shapes, shape, shape[:1])))
 
+    @contextlib.contextmanager
+    def free(self):
+        """Yield this program, or one like it if another thread uses this one."""
+        for program in [self, *self._twins]:
+            if program.lock.acquire(blocking=False):
+                break
+        else:
+            program = self._twin() or self
+            program.lock.acquire()
+        try:
+            yield program
+        finally:
+            program.lock.release()
+
+    def _twin(self):
+        """Return a program with the same compiled loop and other variables, or None.
+
+        There is one if all that a run changes are the variables of the optimizer and another.
+        """
+        if isinstance(self._trained, Separate) or _averaging(self._optimizer).use_ema:
+            return None
+        twin = copy.copy(self)
+        twin.lock = threading.Lock()
+        twin._trained = self._trained.twin()
+        twin._optimizer_variables = [
+            keras.Variable(variable.numpy(), dtype=variable.dtype)
+            for variable in self._optimizer_variables
+        ]
+        theirs = [*twin._trained.variables, *twin._optimizer_variables]
+        ours = [*self._trained.variables, *self._optimizer_variables]
+        handles = {
+            id(variable.value.handle): other.value.handle
+            for variable, other in zip(ours, theirs, strict=True)
+        }
+        twin._compiled = copy.copy(self._compiled)
+        captured = self._compiled.captured_inputs
+        twin._compiled.set_external_captures([handles.get(id(one), one) for one in captured])
+        self._twins.append(twin)
+        return twin
+
     def reset(self, weights, recipe):
         self._trained.assign(weights)
-        assign(self._optimizer.variables, self._optimizer_start)
+        assign(self._optimizer_variables, self._optimizer_start)
         decay = _shared_optimizer(recipe.optimizer)[1]
         self._strengths = np.array([*recipe.penalties, decay], self.dtype)
 
     def weights(self):
         """Return the current arrays, or their averages if the optimizer keeps some."""
-        inner = getattr(self._optimizer, "inner_optimizer", self._optimizer)
+        inner = _averaging(self._optimizer)
         if not inner.use_ema or not int(inner.iterations):
             return self._trained.arrays()
         variables = self._trained.variables

@@ -5,6 +5,7 @@ itself can update one variable that holds them all. Its update is then compiled 
 third off the time of compiling a program.
 """
 
+import copy
 import dataclasses
 import itertools
 import math
@@ -101,8 +102,16 @@ class Joined:
         self._orders: list[Literal["C", "F"]] = [
             "F" if by_columns and is_narrow(shape) else "C" for shape in self._shapes
         ]
-        dtype = network.variables[0].dtype
-        self.variables = [keras.Variable(np.zeros(sum(self._sizes), dtype), dtype=dtype)]
+        self.variables = [self._zeros(network.variables[0].dtype)]
+
+    def _zeros(self, dtype):
+        return keras.Variable(np.zeros(sum(self._sizes), dtype), dtype=dtype)
+
+    def twin(self) -> "Joined":
+        """Return another variable for the same network."""
+        twin = copy.copy(self)
+        twin.variables = [self._zeros(self.variables[0].dtype)]
+        return twin
 
     def assign(self, arrays):
         self._filled = [tuple(slice(n) for n in array.shape) for array in arrays]
