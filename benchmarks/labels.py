@@ -28,8 +28,7 @@ from sklearn.neighbors import (
     KNeighborsRegressor,
     NeighborhoodComponentsAnalysis,
 )
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, MaxAbsScaler, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.semi_supervised import SelfTrainingClassifier
 
 from skae import AutoencoderTransformer
@@ -61,16 +60,20 @@ NUMBERS = {
 }
 
 
-# For images of values in [0, 1], which are not soon learned by heart.
-NOISY = {"noise": ("gaussian", 0.2), "label_weight": 1.0, "early_stopping": False}
-
-
 def autoencoder(n_components, **parameters):
     return AutoencoderTransformer(n_components, hidden_layer_sizes=(128,), **parameters)
 
 
+def noisy(n_components, n_rows, **parameters):
+    """Return an autoencoder for images in [0, 1], which noise keeps it from learning by heart."""
+    few = n_rows < 2000
+    settings = {"noise": ("gaussian", 0.2 if few else 0.3), "epochs": 200 if few else 50}
+    settings |= {"label_weight": 1.0, "early_stopping": False}
+    return autoencoder(n_components, **settings, **parameters)
+
+
 def logistic():
-    return make_pipeline(MaxAbsScaler(), LogisticRegression(max_iter=2000))
+    return LogisticRegression(max_iter=5000)
 
 
 def tables(names):
@@ -166,15 +169,13 @@ def classifying(data_sets, components, n_splits, *, scale):
     print("|---|---|---|---|---|---|")
     gains, methods = [], []
     for name, X, y in data_sets:
+        n_rows = len(X)
         for k in [k for k in components if k < X.shape[1]]:
-            epochs = 200 if len(X) < 2000 else 50
             encoders = {
                 "PCA": lambda seed, k=k: PCA(k, random_state=seed),
                 "no labels": lambda seed, k=k: autoencoder(k, random_state=seed),
                 "labels": lambda seed, k=k: autoencoder(k, random_state=seed, label_weight=1.0),
-                "labels, noise": lambda seed, k=k, epochs=epochs: autoencoder(
-                    k, random_state=seed, epochs=epochs, **NOISY
-                ),
+                "labels, noise": lambda seed, k=k, n=n_rows: noisy(k, n, random_state=seed),
                 "LDA": lambda _, k=k, y=y: LinearDiscriminantAnalysis(
                     n_components=min(k, len(np.unique(y)) - 1)
                 ),
@@ -253,7 +254,7 @@ def semi_supervised(seed):
         "raw pixels": FunctionTransformer(),
         "PCA": PCA(8, random_state=seed),
         "labels": autoencoder(8, label_weight=1.0, **given),
-        "labels, noise": autoencoder(8, epochs=50, **given, **NOISY),
+        "labels, noise": noisy(8, 20_000, **given),
         "UMAP with labels": UMAP(n_components=8, random_state=seed),
     }
 

@@ -35,6 +35,10 @@ class Rows:
         self.origin = 0.0
         self.scale = 1.0
         self.pca = None  # computed once, by the first fit that starts from it
+        # If these are scores of other rows: those rows, whose content decides the splits, and what
+        # the scores leave of the loss of each row.
+        self.source = None
+        self.left = None
 
     def __len__(self):
         return self.X.shape[0] if self.chosen is None else len(self.chosen)
@@ -42,6 +46,10 @@ class Rows:
     @property
     def n_features(self):
         return self.X.shape[1]
+
+    @property
+    def sparse(self):
+        return sparse.issparse(self.X)
 
     @property
     def dtype(self):
@@ -63,7 +71,7 @@ class Rows:
 
     def take(self, indices):
         """Return a copy of some of the rows."""
-        return Rows(self.X[self._positions(indices)], *self._of_rows(indices))
+        return self._with(self.X[self._positions(indices)], None, indices)
 
     def sample(self, n_rows, seed):
         """Return at most `n_rows` of the rows, drawn without replacement."""
@@ -105,6 +113,9 @@ class Rows:
 
     def mean(self):
         """Return the weighted mean of the rows, in float64."""
+        if self.sparse:
+            copies = np.ones(len(self)) if self.weights is None else self.weights
+            return np.ravel(copies.astype(np.float64) @ self.X) / self.total_weight()
         total, weight = np.zeros(self.n_features), 0.0
         for block, weights in self.blocks():
             if weights is None:
@@ -135,7 +146,8 @@ class Rows:
         A hash of a row's content decides its side, so all copies of a row are on one side. Nothing
         leaks between the sides, and a weight of 2 is the same as two copies.
         """
-        hashes, positions = np.unique(self._hashes(rng), return_inverse=True)
+        source = self if self.source is None else self.source
+        hashes, positions = np.unique(source._hashes(rng), return_inverse=True)
         if len(hashes) < 2:
             return []
         copies = np.bincount(positions, self.weights)
@@ -159,13 +171,18 @@ class Rows:
         """Return some of the rows, without copying dense ones."""
         if sparse.issparse(self.X):
             return self.take(indices)
-        weights, _, labels = self._of_rows(indices)
-        return Rows(self.X, weights, self._positions(indices), labels)
+        return self._with(self.X, self._positions(indices), indices)
 
-    def _of_rows(self, indices):
-        """Return weights and labels of some rows, as arguments for `Rows`."""
-        weights = None if self.weights is None else self.weights[indices]
-        return weights, None, None if self.labels is None else self.labels[indices]
+    def _with(self, X, chosen, indices):
+        """Return rows with the weights and labels of some of these."""
+        parts = [None if a is None else a[indices] for a in (self.weights, self.labels, self.left)]
+        rows = Rows(X, parts[0], chosen, parts[1])
+        rows.left = parts[2]
+        return rows
+
+    def mean_left(self):
+        """Return the weighted mean of what scores leave of the loss of a row."""
+        return 0.0 if self.left is None else float(np.average(self.left, weights=self.weights))
 
     def _positions(self, indices):
         """Return the positions in X of some of the rows."""
@@ -177,6 +194,8 @@ class Rows:
         n_words = -(-self.n_features // per_word)
         factors = rng.integers(2**64, size=n_words, dtype=np.uint64) | np.uint64(1)
         of_zeros = rng.integers(2**64, dtype=np.uint64)  # so that zeros are not always first
+        if self.sparse:
+            return of_zeros + _sparse_hashes(self.X, factors)
         hashes = []
         padded = np.zeros((0, n_words * per_word), self.dtype)
         for block, _ in self.blocks():
@@ -186,11 +205,35 @@ class Rows:
             np.add(block, 0, out=words[:, : self.n_features])  # turns -0.0 into 0.0
             if per_word == 1:
                 # The low bits of small integers are zero, and multiplying would leave them so.
-                folded = words.view(np.uint64)
-                folded ^= folded >> np.uint64(32)
+                _fold(words.view(np.uint64))
             # Twice as fast as matmul, which NumPy does not pass to BLAS for integers.
             hashes.append(np.einsum("ij,j->i", words.view(np.uint64), factors))
         return np.concatenate(hashes) + of_zeros
+
+
+def _fold(words):
+    words ^= words >> np.uint64(32)
+
+
+def _sparse_hashes(X, factors):
+    """Return the same sums for a CSR matrix, from its entries alone; the hash of zeros is zero."""
+    per_word = 8 // X.dtype.itemsize
+    bits = (X.data + 0).view(np.uint64 if per_word == 1 else np.uint32).astype(np.uint64)
+    if per_word == 2:
+        bits <<= (32 * (X.indices % 2)).astype(np.uint64)
+    words = X.indices // per_word
+    begins = np.zeros(len(words) + 1, bool)
+    begins[X.indptr] = True
+    begins[1:-1] |= words[1:] != words[:-1]
+    first = np.flatnonzero(begins[:-1])
+    sums = np.zeros(len(first) + 1, np.uint64)
+    if len(first):
+        whole = np.add.reduceat(bits, first)
+        if per_word == 1:
+            _fold(whole)
+        np.cumsum(whole * factors[words[first]], out=sums[1:])
+    ends = sums[np.searchsorted(first, X.indptr)]
+    return ends[1:] - ends[:-1]
 
 
 def without_duplicates(X):

@@ -152,7 +152,7 @@ def _losses(fitted, rows, pca):
                 loss = None if Y is None else compare(candidate, X, Y).astype(np.float64)
                 sums[i] += np.nan if loss is None else shares @ loss
             total += shares.sum()
-    return sums / total
+    return sums / total + rows.mean_left()
 
 
 def _by_pca(pca, X):

@@ -12,6 +12,9 @@ from skae._network.spec import NetworkSpec, Penalties
 
 # If no value is larger, a sigmoid acts as an exponential, whose gradients overflow in the end.
 LEAST_FOR_SIGMOID = 1e-6
+# Sparse rows with more columns than this get no sigmoid. Training one for each word takes long, and
+# on 3,000 words, as TF-IDF or as zeros and ones, PCA was kept with 8 components and with 32.
+MOST_FOR_SIGMOID = 1024
 
 
 class Settings(NamedTuple):
@@ -131,13 +134,20 @@ def candidates(given: Candidate, rows: Rows, *, validated: bool) -> list[Candida
         return [given.with_spec(output_activation=output)]
     linear = given.with_spec(output_activation="linear")
     sigmoid = given.with_spec(output_activation="sigmoid")
-    if not rows.within(0, 1) or rows.extremes[1] < LEAST_FOR_SIGMOID:
+    words = rows.sparse and rows.n_features > MOST_FOR_SIGMOID
+    if words or not rows.within(0, 1) or rows.extremes[1] < LEAST_FOR_SIGMOID:
         return [linear]
     # A linear output that is PCA needs no pilot: the trained sigmoid is compared with it anyway.
     compared = validated and not given.spec.penalised and linear.pca_is_optimum
     if not given.starts_from_pca or not given.spec.dense or compared:
         return [sigmoid]
     return [linear, sigmoid]
+
+
+def is_pca(given: Candidate, rows: Rows) -> bool:
+    """Return whether nothing will be trained, since PCA is the optimum."""
+    possible = candidates(given, rows, validated=given.settings.early_stopping)
+    return given.settings.epochs == "auto" and all(one.pca_is_optimum for one in possible)
 
 
 def fallback(given: Candidate, chosen: Candidate) -> Candidate | None:

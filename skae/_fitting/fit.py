@@ -11,7 +11,8 @@ from skae._fitting.baselines import (
     warn_of_pca,
     warn_of_rank,
 )
-from skae._fitting.candidates import Candidate, Fitted, Split
+from skae._fitting.basis import basis_of
+from skae._fitting.candidates import Candidate, Fitted, Split, is_pca
 from skae._fitting.schedule import most_cycles
 from skae._fitting.start import START_ROWS, principal, start
 from skae._fitting.training import compile_ahead, fraction_held_out, weights_as_made
@@ -44,6 +45,15 @@ def fit(candidate: Candidate, rows: Split, previous: list[np.ndarray] | None, se
     weights to continue from, or is None.
     """
     candidate = candidate.with_settings(seed=seed)
+    basis = basis_of(candidate, rows.training) if previous is None else None
+    if basis is None:
+        return _fit(candidate, rows, previous)
+    held = None if rows.validation is None else basis.rows(rows.validation)
+    scores = Split(basis.rows(rows.training), held)
+    return basis.widen(_fit(basis.narrow(candidate), scores, None))
+
+
+def _fit(candidate, rows, previous):
     # The weights of a custom network are as the user made them, seeds of layers among them.
     if previous is not None and candidate.spec.network is None:
         previous = [array.astype(candidate.spec.dtype) for array in previous]
@@ -81,7 +91,8 @@ def _within_dimensions(candidate, rows, training):
     if not (candidate.starts_from_pca and _plain_code(candidate) and settings.noise is None):
         warn_of_rank(spec, min(len(rows), spec.n_features), reduced=False)
         return candidate
-    n_dimensions = len(principal(candidate, training).axes)
+    all_rows = is_pca(candidate, rows)
+    n_dimensions = len(principal(candidate, training, all_rows=all_rows).axes)
     if n_dimensions < spec.n_components:
         n_dimensions = max(1, len(principal(candidate, rows, all_rows=True).axes))
     warn_of_rank(spec, n_dimensions, reduced=True)
@@ -154,7 +165,8 @@ def _constant_prediction(spec, rows):
 def _splits(candidate, rows):
     """Return the splits into rows to train and to validate on, as given or held out in turn."""
     settings, most = candidate.settings, MAX_SPLITS if candidate.spec.dense else 1
-    if not settings.early_stopping or rows.validation is not None:
+    given = rows.validation is not None
+    if given or not settings.early_stopping or is_pca(candidate, rows.training):
         return [rows]
     n_rows = len(rows.training)
     fraction = fraction_held_out(candidate, n_rows)

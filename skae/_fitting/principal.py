@@ -20,7 +20,7 @@ ACCURATE = {np.dtype(np.float32): 6e-3, np.dtype(np.float64): 2e-10}
 EPS = np.finfo(np.float64).eps
 # Block Lanczos: the width of a block, the axes in the basis beyond twice those wanted, the most
 # blocks, and the residual of an axis, as a part of its variance, that is small enough.
-KRYLOV_WIDTH = 8
+KRYLOV_WIDTH = 16
 BASIS_TO_SPARE = 64
 MAX_PRODUCTS = 1_000
 CONVERGED = 1e-3
@@ -34,6 +34,7 @@ class PrincipalAxes(NamedTuple):
     mean: np.ndarray  # (n_features,)
     axes: np.ndarray  # (n_axes, n_features), orthonormal
     variances: np.ndarray  # (n_axes,), descending
+    n_rows: int = 0
 
     def extended(self, variances: np.ndarray, axes: np.ndarray) -> "PrincipalAxes":
         """Return these axes and further ones, made orthogonal to these, by falling variance."""
@@ -67,7 +68,7 @@ def principal_axes(rows: Rows, n_components: int, seed: int) -> PrincipalAxes:
         pca = PrincipalAxes(pca.mean, pca.axes[kept], pca.variances[kept])
         precision = np.dtype(np.float64)
     _, axes = svd_flip(None, pca.axes, u_based_decision=False)
-    return pca._replace(axes=axes)
+    return pca._replace(axes=axes, n_rows=len(rows))
 
 
 def _decomposition(rows, seed):
@@ -181,23 +182,29 @@ def _from_krylov(centred, n_axes, *, seed):
     """
     n_features = centred.rows.n_features
     rng = np.random.default_rng([seed, 3])
-    basis = images = np.empty((n_features, 0))
-    squares, exhausted = np.zeros(n_axes), False
+    most = min(2 * n_axes + BASIS_TO_SPARE, n_features)
+    # Columns are added in place, since copies of wide arrays take as long as the products.
+    room = np.empty((2, most + KRYLOV_WIDTH, n_features))
+    basis, size, squares, exhausted = room[0, :0].T, 0, np.zeros(n_axes), False
     block = rng.standard_normal((n_features, KRYLOV_WIDTH))
     for _ in range(MAX_PRODUCTS):
         # The whole block is needed: a column that is cut off would be missing in all later blocks.
-        block, lost = _orthonormal(block[:, : n_features - basis.shape[1]], basis, rng)
+        block, lost = _orthonormal(block[:, : n_features - size], basis, rng)
         exhausted |= lost
         image = centred.squared_times(block)
-        basis, images = np.hstack([basis, block]), np.hstack([images, image])
-        size = basis.shape[1]
-        if size < min(2 * n_axes + BASIS_TO_SPARE, n_features):
+        begin, size = size, size + block.shape[1]
+        room[:, begin:size] = block.T, image.T
+        basis, images = (columns[:size].T for columns in room)
+        if size < most:
             block = image
             continue
         block = image if size == n_features else _orthonormal(image, basis, rng)[0]
         before = squares[:n_axes].sum()
         squares, turned = _leading(basis.T @ images, min(n_axes + KRYLOV_WIDTH, size))
-        basis, images = basis @ turned.T, images @ turned.T
+        for columns in room:
+            columns[: len(turned)] = turned @ columns[:size]
+        size = len(turned)
+        basis, images = (columns[:size].T for columns in room)
         residuals = np.linalg.norm(images - basis * squares, axis=0)
         done = _converged(squares[:n_axes], residuals[:n_axes], centred.rounding())
         # No more equal variances than the width of a block are found at a time.
@@ -205,7 +212,7 @@ def _from_krylov(centred, n_axes, *, seed):
             done = False
         if done or size == n_features:
             break
-    return squares[:n_axes] / centred.rows.total_weight(), basis[:, :n_axes].T
+    return squares[:n_axes] / centred.rows.total_weight(), basis[:, :n_axes].T.copy()
 
 
 def _converged(squares, residuals, rounding):
@@ -227,12 +234,28 @@ def _orthonormal(block, basis, rng):
 
     A column that lies in the span of the basis is replaced by a random one.
     """
-    filled = False
-    for _ in range(2):  # a single pass would leave rounding errors
+    filled, done = False, 0
+    while done < 2:  # a single pass would leave rounding errors
         size = np.linalg.norm(block)
-        block, triangle = np.linalg.qr(block - basis @ (basis.T @ block))
+        block, triangle = _qr(block - basis @ (basis.T @ block))
         lost = np.abs(np.diag(triangle)) <= 1e-10 * size
         block[:, lost] = rng.standard_normal((len(block), np.count_nonzero(lost)))
         filled |= bool(lost.any())
-    block -= basis @ (basis.T @ block)
-    return np.linalg.qr(block)[0], filled
+        done += not (done and lost.any())
+    return block, filled
+
+
+def _qr(block):
+    """Return a QR decomposition of a tall block, by Cholesky's where that is accurate enough.
+
+    This takes a fifth of the time. The second of two such passes makes the columns orthonormal
+    (Yamamoto et al., "Roundoff error analysis of the CholeskyQR2 algorithm", 2015).
+    """
+    try:
+        triangle = np.linalg.cholesky(block.T @ block).T
+        sizes = np.diag(triangle)
+        if sizes.min() > 1e-6 * sizes.max():
+            return linalg.solve_triangular(triangle, block.T, trans="T").T, triangle
+    except np.linalg.LinAlgError:
+        pass
+    return np.linalg.qr(block)

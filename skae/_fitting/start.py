@@ -79,7 +79,7 @@ def _start(candidate, rows, all_rows):
 
 def principal(candidate: Candidate, rows: Rows, *, all_rows: bool = False) -> PrincipalAxes:
     """Return PCA of the rows, or of ten thousand of them, and keep it with the rows."""
-    if rows.pca is None or (all_rows and len(rows) > START_ROWS):
+    if rows.pca is None or (all_rows and rows.pca.n_rows < len(rows)):
         seed = candidate.settings.seed
         sample = rows if all_rows else rows.sample(START_ROWS, seed)
         rows.pca = principal_axes(sample, candidate.spec.n_components, seed)

@@ -70,8 +70,8 @@ class Units(NamedTuple):
         if self.scale == 1 and not self.mean.any():
             return list(weights)
         arrays = [np.asarray(array, np.float64) for array in weights]
-        halves = _halves(spec)
-        inputs = halves[0].inputs
+        encoder, decoder = halves(spec)
+        inputs = encoder.inputs
         if spec.kl_weight and not spec.hidden_layer_sizes:
             inputs = [*inputs, (spec.log_variance, spec.log_variance + 1)]
         for kernel, bias in inputs:
@@ -80,15 +80,15 @@ class Units(NamedTuple):
                 arrays[bias] = arrays[bias] - self.mean @ arrays[kernel]
         if _code_has_unit(spec):
             # The code takes the unit of the rows too, as PCA's does.
-            for i in halves[0].outputs:
+            for i in encoder.outputs:
                 arrays[i] = arrays[i] * self.scale
-            for kernel, _ in halves[1].inputs:
+            for kernel, _ in decoder.inputs:
                 arrays[kernel] = arrays[kernel] / self.scale
-        bias = halves[1].outputs[1]
+        bias = decoder.outputs[1]
         if spec.output_activation == "exponential":
             arrays[bias] = arrays[bias] + np.log(self.scale)
         elif spec.output_unit is None:
-            for i in halves[1].outputs:
+            for i in decoder.outputs:
                 arrays[i] = arrays[i] * self.scale
             if self.mean.any():
                 arrays[bias] = arrays[bias] + self.mean
@@ -139,8 +139,10 @@ class _Half(NamedTuple):
     outputs: list[int]  # kernels and biases that make up its output; the second is a bias
 
 
-def _halves(spec):
-    halves, first = [], 0
+def halves(spec: NetworkSpec) -> list[_Half]:
+    """Return the positions of the encoder's arrays and of the decoder's."""
+    found: list[_Half] = []
+    first = 0
     for shapes in spec.half_shapes():
         end = first + len(shapes)
         last = end - 2 - spec.shortcut * (1 if spec.image_shape is None else 2)
@@ -148,12 +150,12 @@ def _halves(spec):
         if spec.shortcut:
             # The shortcut of an image has a bias of its own.
             inputs.append((last + 2, last + 1 if spec.image_shape is None else last + 3))
-        halves.append(_Half(inputs, [*range(last, end)]))
+        found.append(_Half(inputs, [*range(last, end)]))
         first = end
     if spec.label_kind:  # the layer that predicts labels takes the code, as the decoder does
         n_arrays = len(spec.shapes())
-        halves[1].inputs.append((n_arrays - 2, n_arrays - 1))
-    return halves
+        found[1].inputs.append((n_arrays - 2, n_arrays - 1))
+    return found
 
 
 def _code_has_unit(spec):
@@ -183,7 +185,7 @@ def order_code(
         return weights
     basis = back @ svd_flip(None, axes, u_based_decision=False)[1].T
     arrays = [np.asarray(array, np.float64) for array in weights]
-    encoder, decoder = _halves(spec)
+    encoder, decoder = halves(spec)
     arrays[encoder.outputs[1]] = arrays[encoder.outputs[1]] - mean
     for i in encoder.outputs:
         arrays[i] = arrays[i] @ basis
@@ -236,7 +238,7 @@ def rectify(
     lowest = np.min([c.min(axis=0) for c in codes], axis=0).astype(float)
     highest = np.max([c.max(axis=0) for c in codes], axis=0).astype(float)
     raised = -lowest + MARGIN * (highest - lowest)
-    encoder, decoder = _halves(spec)
+    encoder, decoder = halves(spec)
     arrays[encoder.outputs[1]] = arrays[encoder.outputs[1]] + raised
     for kernel, bias in decoder.inputs:
         arrays[bias] = arrays[bias] - raised @ arrays[kernel]

@@ -48,7 +48,7 @@ def all_losses(candidate: Candidate, weights: list[np.ndarray], rows: Rows) -> n
         blocks = [
             _row_losses(candidate, weights, X, labels, rng) for X, labels in rows.labelled_blocks()
         ]
-    losses = np.concatenate(blocks).astype(np.float64)
+    losses = _whole(rows, blocks)
     return np.where(np.isfinite(losses), losses, np.inf)
 
 
@@ -127,7 +127,13 @@ def constant_losses(candidate: Candidate, mean: np.ndarray, rows: Rows) -> np.nd
         compare(candidate, X, np.broadcast_to(mean.astype(X.dtype), X.shape))
         for X, _ in rows.blocks()
     ]
-    return np.concatenate(blocks).astype(np.float64)
+    return _whole(rows, blocks)
+
+
+def _whole(rows, blocks):
+    """Return the losses of all blocks, with what scores leave of them."""
+    losses = np.concatenate(blocks).astype(np.float64)
+    return losses if rows.left is None else losses + rows.left
 
 
 def perfect_losses(candidate: Candidate, rows: Rows) -> np.ndarray:
@@ -144,7 +150,8 @@ class Monitor:
         self._validation = split.validation
         self._n_rows = len(split.training)
         self._units = units
-        self._offset = units.loss_offset(candidate.loss, split.training)
+        offset = units.loss_offset(candidate.loss, split.training)
+        self._offset = offset + split.training.mean_left()
         self._patience = patience
         self._losses = []
         self._checks = []
