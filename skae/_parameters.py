@@ -64,7 +64,11 @@ NAME_OF_OPTIMIZER = Names(
 
 CONSTRAINTS = {
     "n_components": [Interval(Integral, 1, None, closed="left")],
-    "hidden_layer_sizes": [Interval(Integral, 1, None, closed="left"), "array-like"],
+    "hidden_layer_sizes": [
+        StrOptions({"auto"}),
+        Interval(Integral, 1, None, closed="left"),
+        "array-like",
+    ],
     "activation": [Names(ACTIVATIONS, activations.canonical, ACTIVATION)],
     "code_activation": [Names({"auto", *ACTIVATIONS}, activations.canonical, ACTIVATION)],
     "output_activation": [Names({"auto", *ACTIVATIONS}, activations.canonical, ACTIVATION)],
@@ -103,7 +107,9 @@ def generates(estimator: Any) -> bool:
 
 
 def widths(hidden_layer_sizes: Any) -> tuple[int, ...]:
-    """Return the hidden layer sizes as a tuple of positive integers."""
+    """Return the hidden layer sizes as a tuple of positive integers, which is empty for "auto"."""
+    if isinstance(hidden_layer_sizes, str):
+        return ()
     if isinstance(hidden_layer_sizes, Integral):
         return (int(hidden_layer_sizes),)
     sizes = tuple(hidden_layer_sizes)

@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from skae._data.rows import Rows
-from skae._fitting.candidates import Fitted
+from skae._fitting.candidates import Candidate, Fitted
 from skae._fitting.principal import PrincipalAxes
 from skae._fitting.validation import compare
 from skae._network.inference import encode, reconstruct
@@ -95,9 +95,10 @@ def warn_of_rank(spec: NetworkSpec, most: int, *, reduced: bool) -> None:
     )
 
 
-def warn_of_pca(spec: NetworkSpec, gain: float) -> None:
+def warn_of_pca(candidate: Candidate, gain: float) -> None:
     """Warn that PCA is kept, though hidden layers were asked for, and had this relative gain."""
-    if not spec.hidden_layer_sizes or 1 - gain > PERFECT:
+    spec = candidate.spec
+    if candidate.may_be_linear or not spec.hidden_layer_sizes or 1 - gain > PERFECT:
         return
     warnings.warn(
         f"PCA is kept, since training with hidden_layer_sizes={spec.hidden_layer_sizes} does not "

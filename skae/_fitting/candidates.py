@@ -20,6 +20,7 @@ MOST_FOR_SIGMOID = 1024
 class Settings(NamedTuple):
     """The parameters of the estimator that concern training, as they were given."""
 
+    hidden_layer_sizes: Any
     loss: str | dict
     optimizer: str | dict
     learning_rate: str | float
@@ -84,6 +85,13 @@ class Candidate(NamedTuple):
             and self.loss.power == 2
             and not spec.hidden_layer_sizes
             and (spec.code_activation, spec.output_activation) == ("linear", "linear")
+        )
+
+    @property
+    def may_be_linear(self) -> bool:
+        """Whether the user leaves it to the fit to add hidden layers, and it has added some."""
+        return isinstance(self.settings.hidden_layer_sizes, str) and bool(
+            self.spec.hidden_layer_sizes
         )
 
     @property

@@ -72,6 +72,9 @@ def _fit(candidate, rows, previous):
         if previous is None:
             candidate = _within_dimensions(candidate, rows.training, splits[0].training)
             fitted = _from_start(candidate, rows.training, splits)
+            if fitted.keeps_pca and candidate.may_be_linear:
+                linear = candidate.with_spec(hidden_layer_sizes=(), shortcut=False)
+                fitted = _from_start(linear, rows.training, splits)
         else:
             fitted = _as_trained(Trial(candidate, splits[0], previous))
     check_overflow(fitted.candidate, fitted.weights, rows.training)
@@ -293,7 +296,7 @@ def _warn(fitted, rows):
     compared = candidate.starts_from_pca and not candidate.spec.penalised
     pca = principal(candidate, rows) if compared and not fitted.beats_pca else None
     if fitted.keeps_pca and fitted.gain is not None:
-        warn_of_pca(candidate.spec, fitted.gain)
+        warn_of_pca(candidate, fitted.gain)
     warn_if_beaten(fitted, rows, pca)
     if candidate.spec.kl_weight:
         warn_of_dead_units(fitted, rows)

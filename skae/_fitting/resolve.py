@@ -13,6 +13,12 @@ from skae._network.losses import describe
 from skae._network.spec import NetworkSpec
 from skae._parameters import check_parameters
 
+# The hidden layers of hidden_layer_sizes="auto", the fewest rows to train them on, and the most
+# features. On the 36 tables of benchmarks/quality.py, two layers (128, 64) were no better.
+HIDDEN = (128,)
+LEAST_ROWS = 50
+MOST_FEATURES = 1024
+
 
 def resolve(estimator: Any, rows: Rows, fitted: dict | None, head: Head | None = None) -> Candidate:
     """Return the network and how to train it.
@@ -21,6 +27,8 @@ def resolve(estimator: Any, rows: Rows, fitted: dict | None, head: Head | None =
     "auto", since it takes training to choose it.
     """
     hidden, image_shape = check_parameters(estimator, rows.n_features)
+    if isinstance(estimator.hidden_layer_sizes, str):
+        hidden = _hidden(estimator, rows) if fitted is None else fitted["hidden_layer_sizes"]
     code, output = (
         activations.canonical(getattr(estimator, f"{end}_activation")) for end in ("code", "output")
     )
@@ -54,6 +62,19 @@ def resolve(estimator: Any, rows: Rows, fitted: dict | None, head: Head | None =
             wanted["n_components"] = fitted["n_components"]
         wanted = _unchanged(wanted, fitted, chosen=output == "auto")
     return Candidate(NetworkSpec(**wanted), _settings(estimator, rows, output, pca))
+
+
+def _hidden(estimator, rows):
+    """Return the widths of hidden layers for hidden_layer_sizes="auto".
+
+    They are tried where the rows may carry them, where they are compared with PCA, and where they
+    serve to describe the rows alone. Training then takes a few seconds at most.
+    """
+    compared = estimator.init == "pca" and estimator.early_stopping
+    plain = estimator.noise is None and not (estimator.sparsity or estimator.kl_weight)
+    drawn = estimator.image_shape is None and estimator.network is None
+    carried = len(rows) >= LEAST_ROWS and rows.n_features <= MOST_FEATURES
+    return HIDDEN if compared and plain and drawn and carried else ()
 
 
 def _settings(estimator, rows, output, pca):
