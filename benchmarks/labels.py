@@ -73,7 +73,7 @@ def noisy(n_components, n_rows, **parameters):
 
 
 def logistic():
-    return LogisticRegression(max_iter=5000)
+    return LogisticRegression(max_iter=1000)
 
 
 def tables(names):

@@ -39,17 +39,21 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     code. :meth:`transform` encodes and :meth:`inverse_transform` decodes, so the estimator can
     replace :class:`~sklearn.decomposition.PCA` in a :class:`~sklearn.pipeline.Pipeline`.
 
-    By default training starts from PCA and holds out rows to see whether it improves on PCA. PCA
-    is kept unless the improvement is clear: more than 1 % and more than four standard errors.
+    By default a network with one hidden layer starts as PCA, and rows are held out to see whether
+    training improves on PCA. PCA is kept unless the improvement is clear: more than 1 %, and more
+    than three or four standard errors.
 
     Parameters
     ----------
     n_components : int, default=32
         Number of units of the code. `fit` warns if it exceeds `min(n_samples, n_features)`.
 
-    hidden_layer_sizes : int or array-like of int, default=()
+    hidden_layer_sizes : "auto", int or array-like of int, default="auto"
         Widths of the hidden layers of the encoder [1]_; the decoder mirrors them. They are numbers
-        of filters with `image_shape`, and add to a linear map with ``init="pca"``.
+        of filters with `image_shape`, and add to a linear map with ``init="pca"``. "auto" is
+        (128,) for 50 rows or more with up to 1,024 columns, if PCA may be kept instead and if
+        there is no noise, penalty or `network`. It is (), no hidden layers, otherwise and where
+        PCA is kept.
 
     activation : str, default="relu"
         Activation of the hidden layers: "elu", "exponential", "gelu", "hard_sigmoid",
@@ -59,11 +63,13 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     code_activation : str, default="auto"
         Activation of the code. "auto" is "relu" with `sparsity` or ``init="glorot_uniform"``, and
         "linear" otherwise. The components of a linear code are uncorrelated on the training rows,
-        and ordered by what they explain, like PCA's.
+        and ordered by the variance of the reconstruction that a linear regression on each of them
+        explains: PCA's order without hidden layers. Other codes have no order.
 
     output_activation : str, default="auto"
         Activation of the output. "auto" is "squareplus" for the Poisson loss, in units of 0.05 of
-        the mean of X, "sigmoid" for X in [0, 1] if that describes it better, and else "linear".
+        the mean of X, "sigmoid" for X in [0, 1] if that describes it better, and else "linear", as
+        for sparse X with more than 1,024 columns.
 
     noise : float, tuple, callable or None, default=None
         Corruption of the training rows, from which the network learns to restore them [2]_: the
@@ -125,17 +131,22 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
 
     epochs : "auto" or int, default="auto"
         Passes over the training rows. "auto" is from 1 to 500 passes, as many as make 1,400
-        optimizer steps with hidden layers or 1,000 without; at most 200 with labels, or with
-        hidden layers that start from PCA; 10 near the optimum; 0 at it.
+        optimizer steps with hidden layers or 1,000 without; at most 200 with labels; 10 near the
+        optimum; 0 at it. Hidden layers that start from PCA make 3,000 steps and at most 100 passes
+        on fewer than 10,000 rows. From 2,000 rows on they make twice as many steps again, and from
+        10,000 on up to three times, as long as this lowers the validation loss by 2 %, and as long
+        as all steps together multiply fewer than 4e10 weights, which takes some five seconds.
 
     batch_size : "auto" or int, default="auto"
-        Rows per optimizer step. "auto" is 96, or 64 or 128 near the optimum.
+        Rows per optimizer step. "auto" is 96; 32 for hidden layers that start from PCA, on fewer
+        than 10,000 rows; 64 or 128 near the optimum.
 
     early_stopping : bool, default=True
         Whether to hold out rows, unless `X_val` is given, and to keep the weights with the lowest
         validation loss, or PCA if that is no worse. A small X is held out in up to five turns,
         then trained on as a whole. Without `X_val`, hidden layers that start from PCA keep the
         last weights with ``epochs="auto"``, since no others are better at the end of a cycle.
+        Nothing is held out for PCA alone.
 
     validation_fraction : float, default=0.1
         Fraction of the rows to hold out, by weight, and no more than 2,000 rows. Copies of a row
@@ -210,6 +221,13 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     training, and is not needed to unpickle, transform or decode with dense layers. The first `fit`
     of each network, batch size, loss and optimizer takes 0.4 s and 5 MB to compile it, or 1 s
     with three hidden layers. Sample weights equal copies exactly if all rows fit into one batch.
+
+    Where X has more columns than rows, or more than 1,024, a network with squared error and a
+    linear output is trained on principal scores, and the axes are folded into its first and last
+    layers. This is exact for a dense X of up to 1,024 rows, which lie in the span of the axes.
+    Otherwise the leading 256 scores are used, or 8 times `n_components`; what they leave of a row
+    is part of all losses. With another loss or output, noise, penalties or a warm start, training
+    uses the columns as they are.
 
     References
     ----------

@@ -69,9 +69,8 @@ def test_rectified_code_is_the_linear_one_raised(digits):
 def test_score_of_many_rows_far_from_zero():
     """There are more rows than NumPy can sum in float32."""
     X = (1000 + np.random.default_rng(0).normal(size=(1_000_000, 4))).astype(np.float32)
-    assert AutoencoderTransformer(1, random_state=0).fit(X[:5_000]).score(X) == pytest.approx(
-        0.25, abs=0.01
-    )
+    linear = AutoencoderTransformer(1, hidden_layer_sizes=(), random_state=0).fit(X[:5_000])
+    assert linear.score(X) == pytest.approx(0.25, abs=0.01)
 
 
 def test_a_refit_without_names_forgets_names():
@@ -194,7 +193,9 @@ def test_float64_is_computed_in_float64(digits):
     """Two float64 fits to reordered rows agree far more closely than float32 fits could."""
     X = digits[:100].astype(np.float64)
     # All rows are in one batch, else their order would decide which rows share a batch.
-    estimator = AutoencoderTransformer(4, random_state=4, epochs=50, batch_size=100)
+    estimator = AutoencoderTransformer(
+        4, hidden_layer_sizes=(), random_state=4, epochs=50, batch_size=100
+    )
     first = estimator.fit(X).transform(X)
     assert estimator.n_iter_ == 50  # else the test would compare PCA
     second = estimator.fit(X[np.random.default_rng(0).permutation(100)]).transform(X)

@@ -69,7 +69,8 @@ def test_nothing_but_training_imports_tensorflow(pickled):
         if hasattr(estimator, "sample"):
             estimator.sample(2)
         estimator.inverse_transform(codes), estimator.reconstruct(X), estimator.score(X)
-        skae.AutoencoderTransformer(2).fit(np.random.default_rng(0).normal(size=(50, 5)))
+        Z = np.random.default_rng(0).normal(size=(50, 5))
+        skae.AutoencoderTransformer(2, hidden_layer_sizes=()).fit(Z)
         heavy = {"tensorflow", "keras", "skae._keras", "matplotlib"} & set(sys.modules)
         print(sorted(heavy), codes.tobytes().hex())
         """,
@@ -251,7 +252,8 @@ def test_a_forked_child_transforms_and_refuses_to_train():
         codes = estimator.transform(X)
         images = AutoencoderTransformer(2, epochs=1, image_shape=(2, 4), hidden_layer_sizes=2)
         images.fit(X)
-        linear = AutoencoderTransformer(2, warm_start=True).fit(X - 0.5)  # PCA, without training
+        linear = AutoencoderTransformer(2, hidden_layer_sizes=(), warm_start=True)
+        linear.fit(X - 0.5)  # PCA, without training
         read, write = os.pipe()
         if os.fork() == 0:
             message = str(np.array_equal(estimator.transform(X), codes))
@@ -375,7 +377,8 @@ def test_a_machine_without_tensorflow_and_keras_serves(pickled, tmp_path):
             codes = estimator.transform(X)
             print(codes.tobytes().hex(), estimator.inverse_transform(codes).tobytes().hex())
         Z = np.random.default_rng(0).normal(size=(50, 5))
-        assert skae.AutoencoderTransformer(2).fit(Z).score(Z) > 0.4  # PCA, without training
+        linear = skae.AutoencoderTransformer(2, hidden_layer_sizes=())
+        assert linear.fit(Z).score(Z) > 0.4  # PCA, without training
         """,
         "tensorflow,keras",
         path,
@@ -395,10 +398,10 @@ def test_what_needs_tensorflow_says_how_to_install_it(absent):
         import numpy as np
         from skae import AutoencoderTransformer
         X = np.random.default_rng(0).uniform(size=(50, 8))
-        plain = AutoencoderTransformer(2).fit(X - 0.5)
-        images = AutoencoderTransformer(2).fit(X - 0.5)
+        plain = AutoencoderTransformer(2, hidden_layer_sizes=()).fit(X - 0.5)
+        images = AutoencoderTransformer(2, hidden_layer_sizes=()).fit(X - 0.5)
         images.network_ |= {"image_shape": (2, 4, 1), "hidden_layer_sizes": (3,)}
-        custom = AutoencoderTransformer(2).fit(X - 0.5)
+        custom = AutoencoderTransformer(2, hidden_layer_sizes=()).fit(X - 0.5)
         custom.network_ |= {"network": len}
         deep = AutoencoderTransformer(2, hidden_layer_sizes=(4,))
         for call in (
@@ -433,11 +436,16 @@ def test_the_command_to_install_has_the_versions_of_the_package():
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="memory is read from /proc")
-@pytest.mark.parametrize("vary", ["nothing", "number of rows"])
-def test_memory_does_not_grow_with_fits(vary):
+@pytest.mark.parametrize(
+    ("vary", "hidden", "n_fits"),
+    [("nothing", (), 200), ("number of rows", (), 40), ("nothing", (16,), 120)],
+    ids=["nothing", "number of rows", "hidden layers"],
+)
+def test_memory_does_not_grow_with_fits(vary, hidden, n_fits):
     """Memory grows by at most 10 MB after the 20th fit.
 
-    There are 200 fits to the same rows, or 40 fits to 40 numbers of rows.
+    With hidden layers two runs at a time have memory of their own for each thread, which grows
+    until all threads have had their share, so only the second half of the fits counts.
     """
     out = run(
         """
@@ -453,16 +461,19 @@ def test_memory_does_not_grow_with_fits(vary):
             pages = int(open("/proc/self/statm").read().split()[1])
             return pages * os.sysconf("SC_PAGESIZE") / 2**20
 
-        vary = sys.argv[1] == "number of rows"
+        vary, hidden, n_fits = sys.argv[1] == "number of rows", eval(sys.argv[2]), int(sys.argv[3])
         X = np.random.default_rng(0).uniform(size=(2000, 64)).astype(np.float32)
-        for i in range(40 if vary else 200):
+        settings = {"hidden_layer_sizes": hidden, "epochs": "auto" if hidden else 3}
+        for i in range(n_fits):
             n_rows = 100 + 47 * i if vary else 300
-            AutoencoderTransformer(8, epochs=3, random_state=i).fit(X[:n_rows])
-            if i == 19:
+            AutoencoderTransformer(8, random_state=i, **settings).fit(X[:n_rows])
+            if i == (n_fits // 2 if hidden else 19):
                 before = megabytes()
         print(megabytes() - before)
         """,
         vary,
+        hidden,
+        n_fits,
     )
     assert float(out) < 10
 

@@ -22,7 +22,12 @@ DIGITS, DIGIT_LABELS = load_digits(return_X_y=True)
 DIGITS = (DIGITS / 16).astype(np.float32)
 WINE, WINE_LABELS = load_wine(return_X_y=True)
 WINE = StandardScaler().fit_transform(WINE)
-QUICK = {"epochs": 3, "random_state": 0, "label_weight": 1.0}
+QUICK = {
+    "hidden_layer_sizes": (),
+    "epochs": 3,
+    "random_state": 0,
+    "label_weight": 1.0,
+}
 
 
 def fitted(X, y, n_components=2, **parameters):

@@ -72,7 +72,7 @@ def test_all_names_fit_the_same_network(settings, tmp_path):
 def test_squared_error_as_a_configuration_needs_no_training():
     """PCA is the optimum, whatever the loss is called."""
     for loss in ("mse", "MSE", {"class_name": "MeanSquaredError", "config": {}}):
-        fitted = AutoencoderTransformer(2, loss=loss).fit(X - 0.5)
+        fitted = AutoencoderTransformer(2, hidden_layer_sizes=(), loss=loss).fit(X - 0.5)
         assert fitted.n_iter_ == 0
 
 

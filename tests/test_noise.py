@@ -149,7 +149,9 @@ def test_noise_repeats_with_the_random_state(digits):
 def test_no_noise_is_noise_of_amount_zero(digits):
     X = digits[0][:200]
     codes = [
-        AutoencoderTransformer(2, noise=noise, epochs=2, random_state=0).fit_transform(X)
+        AutoencoderTransformer(
+            2, hidden_layer_sizes=(), noise=noise, epochs=2, random_state=0
+        ).fit_transform(X)
         for noise in (None, 0, ("gaussian", 0.0))
     ]
     assert_array_equal(codes[0], codes[1])

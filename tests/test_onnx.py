@@ -61,7 +61,7 @@ def trained(n_components, **parameters):
 
 def untrained(n_components):
     """Return an estimator whose optimum is PCA, so that nothing is compiled."""
-    return AutoencoderTransformer(n_components, output_activation="linear")
+    return AutoencoderTransformer(n_components, hidden_layer_sizes=(), output_activation="linear")
 
 
 DENSE = {

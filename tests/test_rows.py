@@ -151,7 +151,8 @@ def test_what_float32_does_not_hold_is_computed_in_float64(X):
     dense = X.toarray() if sparse.issparse(X) else np.asarray(X, dtype=np.float64)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # one column is far nearer to zero
-        fitted = AutoencoderTransformer(4, random_state=0).fit(X, X_val=X)
+        linear = AutoencoderTransformer(4, hidden_layer_sizes=(), random_state=0)
+        fitted = linear.fit(X, X_val=X)
     pca = PCA(4, svd_solver="full").fit(dense)
     reconstructed = pca.inverse_transform(pca.transform(dense))
     error = np.square(reconstructed - dense).mean()

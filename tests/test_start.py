@@ -173,7 +173,8 @@ def test_rows_whose_squares_float32_does_not_hold_are_reconstructed_as_by_pca(sc
     assert X.size * 200 >= 1e9
     pca = PCA(4).fit(X)
     theirs = 1 - np.square(pca.inverse_transform(pca.transform(X)) - X).sum() / np.square(X).sum()
-    fitted = AutoencoderTransformer(4, random_state=0).fit((scale * X).astype(np.float32))
+    linear = AutoencoderTransformer(4, hidden_layer_sizes=(), random_state=0)
+    fitted = linear.fit((scale * X).astype(np.float32))
     assert fitted.score((scale * X).astype(np.float32)) == pytest.approx(theirs, abs=1e-4)
 
 
@@ -298,7 +299,7 @@ def test_pca_is_fitted_in_a_thread_that_outlives_the_main_one():
         def fit():
             time.sleep(0.3)
             X = np.random.default_rng(0).normal(size=(200, 30))
-            print(AutoencoderTransformer(2).fit(X).n_iter_)
+            print(AutoencoderTransformer(2, hidden_layer_sizes=()).fit(X).n_iter_)
 
         threading.Thread(target=fit).start()
     """

@@ -65,7 +65,8 @@ def test_start_is_pca_for_any_code_activation(digits, code_activation):
 def test_linear_problem_is_pca():
     """A sigmoid gains nothing on standardized tables, so codes and reconstructions are PCA's."""
     X = StandardScaler().fit_transform(load_iris().data)
-    ours, pca = AutoencoderTransformer(2, random_state=0).fit(X), PCA(2).fit(X)
+    linear = AutoencoderTransformer(2, hidden_layer_sizes=(), random_state=0)
+    ours, pca = linear.fit(X), PCA(2).fit(X)
     assert ours.n_iter_ == 0
     assert_allclose(ours.reconstruct(X), pca.inverse_transform(pca.transform(X)), atol=1e-9)
     assert_allclose(np.abs(ours.transform(X)), np.abs(pca.transform(X)), atol=1e-9)
@@ -124,14 +125,13 @@ def test_one_step_equals_one_step_of_keras(digits):
 
 def test_auto_output_activation_is_chosen_by_error(digits):
     """Images in [0, 1] get a sigmoid, but a linear table scaled to [0, 1] does not."""
-    assert (
-        AutoencoderTransformer(8, random_state=0).fit(digits).network_["output_activation"]
-        == "sigmoid"
-    )
+    settings = {"hidden_layer_sizes": (), "random_state": 0}
+    fitted = AutoencoderTransformer(8, **settings).fit(digits)
+    assert fitted.network_["output_activation"] == "sigmoid"
     rng = np.random.default_rng(0)
     X = rng.normal(size=(300, 4)) @ rng.normal(size=(4, 20))
     X = (X - X.min()) / (X.max() - X.min())
-    fitted = AutoencoderTransformer(4, random_state=0).fit(X)
+    fitted = AutoencoderTransformer(4, **settings).fit(X)
     assert fitted.network_["output_activation"] == "linear"
     assert fitted.score(X) > 1 - 1e-12
 
@@ -181,7 +181,7 @@ def test_configured_losses_compute_in_the_precision_of_the_rows(digits):
 def test_other_optimizers_refit_to_the_bit(digits, optimizer):
     """What an optimizer remembers does not leak from one fit into the next."""
     estimator = AutoencoderTransformer(
-        4, optimizer=optimizer, learning_rate=1e-3, epochs=2, random_state=0
+        4, hidden_layer_sizes=(), optimizer=optimizer, learning_rate=1e-3, epochs=2, random_state=0
     )
     first = estimator.fit(digits).weights_
     for one, other in zip(first, estimator.fit(digits).weights_, strict=True):

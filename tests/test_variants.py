@@ -169,7 +169,7 @@ def test_convolution_beats_the_dense_network_on_shifted_digits(digits):
         image[i : i + 8, j : j + 8] = digit.reshape(8, 8)
     X = images.reshape(1200, -1)
     train, test = X[:1000], X[1000:]
-    settings = {"epochs": 40, "early_stopping": False, "random_state": 0}
+    settings = {"epochs": 40, "batch_size": 32, "early_stopping": False, "random_state": 0}
     convolutional = AutoencoderTransformer(
         16, image_shape=(14, 14), hidden_layer_sizes=(12, 24), **settings
     ).fit(train)

@@ -72,7 +72,7 @@ def _fit(candidate, rows, previous):
         if previous is None:
             candidate = _within_dimensions(candidate, rows.training, splits[0].training)
             fitted = _from_start(candidate, rows.training, splits)
-            if fitted.keeps_pca and candidate.may_be_linear:
+            if candidate.may_be_linear and not fitted.losses:
                 linear = candidate.with_spec(hidden_layer_sizes=(), shortcut=False)
                 fitted = _from_start(linear, rows.training, splits)
         else:

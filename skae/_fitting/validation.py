@@ -123,10 +123,11 @@ def compare(candidate: Candidate, X: np.ndarray, reconstruction: np.ndarray) -> 
 
 def constant_losses(candidate: Candidate, mean: np.ndarray, rows: Rows) -> np.ndarray:
     """Return the loss of each row if all rows are reconstructed as `mean`."""
-    blocks = [
-        compare(candidate, X, np.broadcast_to(mean.astype(X.dtype), X.shape))
-        for X, _ in rows.blocks()
-    ]
+    with np.errstate(over="ignore"):
+        blocks = [
+            compare(candidate, X, np.broadcast_to(mean.astype(X.dtype), X.shape))
+            for X, _ in rows.blocks()
+        ]
     return _whole(rows, blocks)
 
 
