@@ -28,6 +28,7 @@ from sklearn.neighbors import (
     KNeighborsRegressor,
     NeighborhoodComponentsAnalysis,
 )
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.semi_supervised import SelfTrainingClassifier
 
@@ -272,7 +273,9 @@ def behind(encoder, X, given, X_test, y_test):
     if known.all() or code.shape[1] > 100:  # on all pixels it would take minutes
         found.append(np.nan)
     else:
-        found.append(SelfTrainingClassifier(logistic()).fit(code, given).score(code_test, y_test))
+        # Scaled, or thousands of labels that it gives itself take minutes to fit.
+        model = SelfTrainingClassifier(make_pipeline(StandardScaler(), logistic()))
+        found.append(model.fit(code, given).score(code_test, y_test))
     if not isinstance(encoder, PCA | AutoencoderTransformer):
         return [*found, np.nan]
     decoded = encoder.inverse_transform(code_test)
