@@ -33,7 +33,7 @@ from sklearn.datasets import load_digits
 EXAMPLES = pathlib.Path(__file__).parents[1] / "examples"
 TRUSTED = ["skae._autoencoder.AutoencoderTransformer"]
 REDUCERS = {
-    "autoencoder": "skae.AutoencoderTransformer(16, random_state=0)",
+    "autoencoder": "skae.AutoencoderTransformer(16, hidden_layer_sizes=(), random_state=0)",
     "PCA": "sklearn.decomposition.PCA(16, random_state=0)",
 }
 CONNECTIONS = 64

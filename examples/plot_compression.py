@@ -29,7 +29,7 @@ def from_bytes(estimator):
 sizes = (2, 4, 8, 16, 32, 64)
 methods = {
     "PCA": lambda k: PCA(k, random_state=0),
-    "autoencoder": lambda k: AutoencoderTransformer(k, random_state=0),
+    "autoencoder": lambda k: AutoencoderTransformer(k, hidden_layer_sizes=(), random_state=0),
     "deep autoencoder": lambda k: AutoencoderTransformer(
         k,
         hidden_layer_sizes=(128,),

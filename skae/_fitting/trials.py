@@ -4,7 +4,7 @@ Training is kept only if it reduces the validation loss of PCA by more than nois
 some standard errors of the reduction. Four of them are required where the weights that are compared
 are the best of many checks: on 13 small tables with six splits each, requiring 2, 3 and 4 of them
 let 5, 3 and 1 of 78 fits end more than 2 % worse than PCA. The last weights of a whole cycle are
-not selected, so a turn is clear after three of them, and one is enough when no turn is left.
+not selected, so a turn is clear after three of them, and two are enough when no turn is left.
 
 Few rows with large losses may hide a gain that all others have. So three standard errors of the
 mean of the *relative* reductions will do too, which are between -1 and 1. On 45 tables with two
@@ -40,7 +40,7 @@ class Rule(NamedTuple):
 
 
 RULE = Rule(rows=100, errors=4.0, errors_at_last=4.0, relative=False)
-RULE_WITHOUT_SELECTION = Rule(rows=20, errors=3.0, errors_at_last=1.0, relative=True)
+RULE_WITHOUT_SELECTION = Rule(rows=20, errors=3.0, errors_at_last=2.0, relative=True)
 
 
 class Trial:
