@@ -52,9 +52,10 @@ def test_training_starts_where_it_does_without_a_basis(shape, container, without
     assert_allclose(np.abs(codes), np.abs(PCA(3).fit_transform(X)), atol=1e-5 * np.abs(codes).max())
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("n_features", [120, MAX_EXACT + 100])
-@pytest.mark.parametrize("labels", [0.0, 1.0])
+@pytest.mark.parametrize(
+    ("n_features", "labels", "dtype"),
+    [(120, 0.0, "float32"), (MAX_EXACT + 100, 0.0, "float64"), (MAX_EXACT + 100, 1.0, "float32")],
+)
 def test_losses_are_those_of_the_network_for_rows(n_features, labels, dtype):
     """The losses of scores and what the scores leave add up to the losses of rows."""
     X, X_val = bent(300, n_features).astype(dtype), bent(40, n_features, 7).astype(dtype)

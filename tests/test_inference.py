@@ -84,7 +84,9 @@ def test_more_rows_than_a_block_are_of_the_same_precision(monkeypatch):
     """Few or many float64 rows are encoded and decoded in float64 by float32 weights."""
     monkeypatch.setattr("skae._network.inference.BLOCK_BYTES", 2**22)
     X = np.random.default_rng(0).normal(size=(5_000, 300))
-    estimator = AutoencoderTransformer(2, random_state=0).fit(X[:200].astype(np.float32))
+    estimator = AutoencoderTransformer(2, hidden_layer_sizes=(), random_state=0).fit(
+        X[:200].astype(np.float32)
+    )
     for rows in (X[:10], X):
         codes = estimator.transform(rows)
         assert codes.dtype == estimator.inverse_transform(codes).dtype == np.float64
@@ -114,7 +116,9 @@ def test_many_rows_take_no_memory_but_that_of_their_codes(dtype, hidden_layer_si
 def test_many_rows_that_are_not_finite_are_refused_without_a_warning():
     """They show in the codes, so NumPy's warnings would add nothing."""
     X = np.random.default_rng(0).normal(size=(60_000, 300)).astype("float32")
-    estimator = AutoencoderTransformer(4, output_activation="linear").fit(X[:100])
+    estimator = AutoencoderTransformer(4, hidden_layer_sizes=(), output_activation="linear").fit(
+        X[:100]
+    )
     X[30_000] = np.inf
     with pytest.raises(ValueError, match="contains infinity"):
         estimator.transform(X)

@@ -78,7 +78,7 @@ def test_as_many_axes_are_kept_as_the_rows_have_rank(dtype):
 def test_raw_tables_in_float32_are_reconstructed_as_by_pca():
     """Most of the variance is in one feature, and the rest is more than rounding."""
     X = load_wine().data.astype(np.float32)
-    fitted = AutoencoderTransformer(10, random_state=0).fit(X)
+    fitted = AutoencoderTransformer(10, hidden_layer_sizes=(), random_state=0).fit(X)
     pca = PCA(10).fit(X.astype(np.float64))
     theirs = np.square(pca.inverse_transform(pca.transform(X)) - X).mean()
     assert np.square(fitted.reconstruct(X) - X).mean() < 1.02 * theirs
@@ -116,7 +116,7 @@ def test_axes_of_columns_of_other_scales_are_those_of_pca(shape, ratio, dtype, c
 
 def test_components_are_not_lost_beside_a_wide_column():
     X = with_wide_columns(70_000, 128, 1e4).astype(np.float32)
-    fitted = AutoencoderTransformer(8, random_state=0).fit(X)
+    fitted = AutoencoderTransformer(8, hidden_layer_sizes=(), random_state=0).fit(X)
     pca = PCA(8, svd_solver="full").fit(X.astype(np.float64))
     codes = fitted.transform(X[:5_000])
     theirs = pca.transform(X[:5_000].astype(np.float64))
@@ -181,13 +181,15 @@ def test_rows_whose_squares_float32_does_not_hold_are_reconstructed_as_by_pca(sc
 def test_a_sigmoid_is_not_tried_on_numbers_near_nothing():
     """The gradients of a sigmoid overflowed in float32."""
     X = (1e-30 * load_iris().data).astype(np.float32)
-    assert AutoencoderTransformer(2, random_state=0).fit(X).score(X) > 0.97
+    assert AutoencoderTransformer(2, hidden_layer_sizes=(), random_state=0).fit(X).score(X) > 0.97
 
 
 @pytest.mark.parametrize("n_rows", [40, MAX_EXACT + 8])
 def test_wide_tables_are_reconstructed_as_by_pca(n_rows):
     X = of_rank(3, n_rows)
-    assert AutoencoderTransformer(3, random_state=0).fit(X).score(X) > 1 - 1e-10
+    assert (
+        AutoencoderTransformer(3, hidden_layer_sizes=(), random_state=0).fit(X).score(X) > 1 - 1e-10
+    )
 
 
 def test_a_code_with_dimensions_to_spare_is_left_as_it_is():
