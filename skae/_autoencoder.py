@@ -41,7 +41,7 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
 
     By default a network with one hidden layer starts as PCA, and rows are held out to see whether
     training improves on PCA. PCA is kept unless the improvement is clear: more than 1 %, and more
-    than three or four standard errors.
+    than two to four standard errors.
 
     Parameters
     ----------
