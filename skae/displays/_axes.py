@@ -22,7 +22,7 @@ COLORS = (
 # Differences below and above zero: a colormap that is white in the middle.
 DIVERGING = "RdBu_r"
 SMALL = 8  # points; the size of text beside the axes
-CHARACTERS_PER_INCH = 11.5  # of a title in matplotlib's default font at TITLE points
+CHARACTERS_PER_INCH = 12  # of a title in matplotlib's default font at TITLE points
 TITLE = 11
 
 
@@ -69,9 +69,10 @@ def grid(ax: Any, present: np.ndarray, figsize: tuple[float, float], **options: 
 
 def set_title(ax: Any, title: str) -> None:
     """Set a title, broken into lines where it would be wider than the axes."""
-    width = ax.get_position().width * ax.figure.get_figwidth()
+    width = ax.get_position(original=True).width * ax.figure.get_figwidth()
     if ax.figure.get_layout_engine() is not None:
-        # The layout is made when the figure is drawn, and then leaves about an inch for labels.
+        # The layout is made when the figure is drawn, and leaves about an inch for labels. Before,
+        # axes take this part of their column.
         width = width / 0.775 - 1
     ax.set_title(_broken(title, width), loc="left", fontsize=TITLE)
 
@@ -79,14 +80,26 @@ def set_title(ax: Any, title: str) -> None:
 def set_grid_title(axes: Any, title: str) -> None:
     """Set the title of a grid, over those of the panels in its first row.
 
-    It belongs to the first of the axes, since a layout does not reserve space for that of the axes
-    around a grid, and ignores how wide a title is.
+    A layout reserves no space for a title of the axes around a grid, and would move the first
+    column apart for a wide title of the first panel. So an empty title reserves the height.
     """
     first = axes[0, 0]
     boxes = [ax.get_position() for ax in axes.ravel() if ax is not None]
     width = max(box.x1 for box in boxes) - min(box.x0 for box in boxes)
-    width *= first.figure.get_figwidth()
-    first.set_title(f"{_broken(title, width)}\n", loc="left", fontsize=TITLE)
+    title = _broken(title, width * first.figure.get_figwidth())
+    panels = bool(first.get_title())
+    n_lines = title.count("\n") + panels
+    first.set_title("\n" * n_lines + " ", loc="right", fontsize=TITLE)
+    first.annotate(
+        title,
+        (0, 1),
+        xytext=(0, (1.45 if panels else 0.5) * TITLE),
+        xycoords="axes fraction",
+        textcoords="offset points",
+        verticalalignment="bottom",
+        fontsize=TITLE,
+        annotation_clip=False,
+    ).set_in_layout(False)
 
 
 def _broken(title, inches):

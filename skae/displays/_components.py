@@ -223,7 +223,7 @@ class ComponentsDisplay:
         steps = [""] * n_steps
         steps[0], steps[-1] = self._ends()
         mosaic.label(ax, self._labels(), steps)
-        ax.set_xlabel("percentile of the component, others at their mean", fontsize=SMALL)
+        ax.set_xlabel("percentile of the component; the others stay at their mean", fontsize=SMALL)
         names, changes = self._labels(explained=False), self.outputs[:, -1] - self.outputs[:, 0]
         sizes = np.square(changes).mean(axis=1) ** 0.5
         title = self._amount()
@@ -281,7 +281,7 @@ class ComponentsDisplay:
         return [label_of(i, ratio) for i in self._indices()]
 
     def _ends(self):
-        return [f"{100 * fraction:g} %" for fraction in self.percentiles]
+        return [f"{100 * fraction:g}" for fraction in self.percentiles]
 
     def _amount(self):
         n = len(self.outputs)
@@ -296,9 +296,9 @@ class ComponentsDisplay:
         size, n_features = abs(changes[most, feature]), changes.shape[1]
         found = f"{name} changes {self._names()[feature]} most, by {size:.2g} standard deviations"
         low, high = self._ends()
-        what = f"{self._amount()}, each from its percentile {low} to {high}"
+        what = f"{self._amount()}, each moved from its percentile {low} to {high}"
         if n_bars < n_features:
-            what += f"; the {n_bars} largest changes of {n_features} features"
+            what += f"; the {n_bars} largest changes of {n_features:,} features"
         return f"{found}\n{what}"
 
 

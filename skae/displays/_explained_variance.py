@@ -149,7 +149,7 @@ class ExplainedVarianceDisplay:
             return title
         same = percent(np.sum(pca[:n]))
         amount = f"more than {len(pca)}" if needed is None else needed
-        return f"{title}, those of PCA {same}. PCA needs {amount} for as much"
+        return f"{title}, PCA's {same}. PCA needs {amount} for as much"
 
 
 def _pca(rows, n_components):

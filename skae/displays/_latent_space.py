@@ -228,30 +228,31 @@ class LatentSpaceDisplay:
         despine(ax)
 
     def _explain_colors(self, labels, *, alone):
-        from matplotlib.lines import Line2D
-
         self.legend_ = self.colorbar_ = None
         ax = self.axes_[0, 0] if self.ax_ is None else self.ax_
         if labels.are_classes:
-            handles = [
-                Line2D([], [], marker="o", linestyle="", color=color, label=str(name))
-                for name, _, color in labels.groups()
-            ]
-            fits = alone and self.figure_.get_layout_engine() is not None
-            place: dict[str, Any] = {"loc": "best"}
-            if fits:
-                place = {"loc": "upper left", "bbox_to_anchor": (1, 1)}
-            elif not alone:
-                place = {"loc": "upper right"}
-            self.legend_ = ax.legend(
-                handles=handles, fontsize=SMALL + 1, handletextpad=0.1, frameon=not fits, **place
-            )
+            self._legend(ax, labels, alone)
         elif labels and self.scatters_[0].get_array() is not None:
             options = {"ax": ax} if alone else {"cax": ax.inset_axes((0.8, 0.6, 0.03, 0.4))}
             self.colorbar_ = self.figure_.colorbar(self.scatters_[0], **options)
             self.colorbar_.set_label("y")
             self.colorbar_.solids.set_alpha(1)
             self.colorbar_.outline.set_visible(False)
+
+    def _legend(self, ax, labels, alone):
+        from matplotlib.lines import Line2D
+
+        handles = [
+            Line2D([], [], marker="o", linestyle="", color=color, label=str(name))
+            for name, _, color in labels.groups()
+        ]
+        place: dict[str, Any] = {"loc": "upper right", "frameon": False}
+        if alone and self.figure_.get_layout_engine() is not None:
+            place |= {"loc": "upper left", "bbox_to_anchor": (1, 1)}
+        elif alone:
+            # Outside of the axes it would be cut off without a layout that makes room for it.
+            place = {"loc": "best"}
+        self.legend_ = ax.legend(handles=handles, fontsize=SMALL + 1, handletextpad=0.1, **place)
 
 
 class Labels:

@@ -201,7 +201,7 @@ class ReconstructionDisplay:
             most = np.abs(differences).max() or 1.0
             drawn = mosaic.draw(ax, differences[None], len(rows), (-most, most), cmap=DIVERGING)
             self.images_.append(drawn)
-            self._color_bar(mosaic, len(rows))
+            self._color_bar(mosaic)
             labels.append("difference")
             columns = [f"{error:.2g}" for error in np.square(differences).mean(axis=1)]
             ax.set_xlabel("mean squared error of each", fontsize=SMALL)
@@ -209,12 +209,11 @@ class ReconstructionDisplay:
         if self.title:
             set_title(ax, self.title)
 
-    def _color_bar(self, mosaic, row):
+    def _color_bar(self, mosaic):
         """Draw the scale of the differences beside them."""
-        ax, (height, width) = self.ax_, mosaic.pitch
-        place = (mosaic.n_columns * width, row * height, 0.12 * width, mosaic.height)
-        inset = ax.inset_axes(place, transform=ax.transData)
-        inset.invert_yaxis()
+        (left, right), (bottom, _) = self.ax_.get_xlim(), self.ax_.get_ylim()
+        width = mosaic.width / (right - left)
+        inset = self.ax_.inset_axes((1 + 0.15 * width, 0, 0.12 * width, mosaic.height / bottom))
         bar = self.figure_.colorbar(self.images_[-1], cax=inset)
         bar.ax.tick_params(labelsize=SMALL - 1)
         bar.ax.yaxis.get_major_locator().set_params(nbins=3)
