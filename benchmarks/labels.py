@@ -9,7 +9,7 @@
 Each split gives one figure per method, and all methods see the same split. The tables show means
 over the splits, with the standard error of the difference to PCA where a sign is given. "error" is
 the squared error of the reconstruction of test rows, over that of PCA. "labels, noise" trains with
-Gaussian noise and more epochs, which suits images.
+Gaussian noise and more epochs, which suits images; "labels, both" masks entries as well.
 """
 
 import argparse
@@ -71,6 +71,12 @@ def noisy(n_components, n_rows, **parameters):
     settings = {"noise": ("gaussian", 0.2 if few else 0.3), "epochs": 200 if few else 50}
     settings |= {"label_weight": 1.0, "early_stopping": False}
     return autoencoder(n_components, **settings, **parameters)
+
+
+def masked_and_shifted(batch, rng):
+    """Return a batch with Gaussian noise, of which a fifth of the entries are then set to zero."""
+    shifted = batch + rng.normal(0, 0.3, batch.shape).astype(batch.dtype)
+    return shifted * (rng.random(batch.shape) >= 0.2)
 
 
 def logistic():
@@ -256,6 +262,14 @@ def semi_supervised(seed):
         "PCA": PCA(8, random_state=seed),
         "labels": autoencoder(8, label_weight=1.0, **given),
         "labels, noise": noisy(8, 20_000, **given),
+        "labels, both": autoencoder(
+            8,
+            noise=masked_and_shifted,
+            epochs=100,
+            early_stopping=False,
+            label_weight=1.0,
+            **given,
+        ),
         "UMAP with labels": UMAP(n_components=8, random_state=seed),
     }
 

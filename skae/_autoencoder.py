@@ -3,7 +3,6 @@
 from numbers import Integral
 
 import numpy as np
-from scipy import sparse
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.metaestimators import available_if
@@ -19,8 +18,8 @@ from skae._fitting.resolve import resolve
 from skae._framework import load_framework
 from skae._network import inference
 from skae._network.losses import needs_positive
-from skae._network.spec import NetworkSpec
 from skae._parameters import CONSTRAINTS, generates
+from skae._reconstruction import ReconstructionMixin
 from skae._rollback import merged, twin
 from skae._scikit_learn import (
     _fit_context,
@@ -32,7 +31,9 @@ from skae._scikit_learn import (
 from skae._version import __version__
 
 
-class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class AutoencoderTransformer(
+    ReconstructionMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
+):
     """Nonlinear dimensionality reduction with a Keras autoencoder.
 
     A network learns to reproduce its input through a narrow layer of `n_components` units, the
@@ -45,8 +46,11 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
 
     Parameters
     ----------
-    n_components : int, default=32
-        Number of units of the code. `fit` warns if it exceeds `min(n_samples, n_features)`.
+    n_components : int, float or None, default=32
+        Number of units of the code. `fit` warns if it exceeds `min(n_samples, n_features)`. With a
+        float between 0 and 1, it is the smallest number with which rows held out keep this fraction
+        of their variance: PCA's number, or fewer if a network needs fewer, which takes up to six
+        more trainings. None stands for the rank of the training rows.
 
     hidden_layer_sizes : "auto", int or array-like of int, default="auto"
         Widths of the hidden layers of the encoder [1]_; the decoder mirrors them. They are numbers
@@ -200,6 +204,15 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
     gain_over_pca_ : float or None
         Fraction by which the network has a lower loss than PCA on rows held out, 0.0 if PCA is
         kept, or None if the two were not compared.
+
+    explained_variance_ratio_ : ndarray of shape (n_components_,)
+        Fraction of the variance of the training rows that a regression of the reconstruction on
+        each component explains, for linear codes. They fall without `label_weight`, and their sum
+        is :meth:`score` on the training rows: on all of them if PCA is kept, and else on 2,500 at
+        most. Other codes have no such attribute.
+
+    feature_errors_ : ndarray of shape (`n_features_in_`,)
+        Mean squared error of each feature on these rows, in squared units of X.
 
     n_components_ : int
         Number of components of the code, which is smaller than `n_components` if the rows have
@@ -399,57 +412,6 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         codes = read_codes(self, X, spec.n_components)
         return in_container(self, inference.decode(spec, self.weights_, codes), X)
 
-    def reconstruct(self, X):
-        """Encode rows and decode them again.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Rows to reconstruct.
-
-        Returns
-        -------
-        X_reconstructed : ndarray or DataFrame of shape (n_samples, n_features)
-            Their reconstructions, in the container that :meth:`set_output` asks for.
-        """
-        spec = self._spec()
-        reconstructed = inference.reconstruct(spec, self.weights_, read(self, X))
-        return in_container(self, reconstructed, X)
-
-    def score(self, X, y=None, sample_weight=None):
-        """Return the fraction of the variance of X that its reconstruction explains.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Rows to reconstruct.
-
-        y : Ignored
-            Not used, present here for API consistency by convention.
-
-        sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the rows.
-
-        Returns
-        -------
-        score : float
-            :func:`~sklearn.metrics.r2_score` with ``multioutput="variance_weighted"``: at most 1,
-            and 0 for a reconstruction as good as the mean of X.
-        """
-        # Imported here, since the metrics take a third of the time of importing skae.
-        from sklearn.metrics import r2_score
-
-        spec, X = self._spec(), read(self, X)
-        reconstructed = inference.reconstruct(spec, self.weights_, X)
-        X = X.toarray() if sparse.issparse(X) else X
-        # In float64, since r2_score would take the mean of X in float32: too coarse far from zero.
-        return r2_score(
-            X.astype(np.float64, copy=False),
-            reconstructed,
-            sample_weight=sample_weight,
-            multioutput="variance_weighted",
-        )
-
     def to_keras(self):
         """Build Keras models with the fitted weights. This imports TensorFlow.
 
@@ -531,11 +493,11 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         previous = self.weights_ if warm else None
         if warm and labels is not None:
             previous = [*self.weights_, *labels.unfold(*self.head_)]
-        result = fit(candidate, Split(rows, held), previous, seed_of(self))
-        self._n_components_given = int(self.n_components)
-        self.network_: dict = result.candidate.spec.to_dict()
+        result, found = fit(candidate, Split(rows, held), previous, seed_of(self))
+        self._n_components_given = self.n_components
+        self.network_ = result.candidate.spec.to_dict()
         self.n_components_: int = self.network_["n_components"]
-        self.weights_: list[np.ndarray] = result.weights
+        self.weights_ = result.weights
         for name in ("head_", "classes_"):
             self.__dict__.pop(name, None)
         if labels is not None:
@@ -549,12 +511,9 @@ class AutoencoderTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, 
         epochs = [len(earlier[0]) + epoch for epoch in result.checked_epochs]
         self.validation_epochs_: list[int] = (self.validation_epochs_ if warm else []) + epochs
         self.n_iter_ = len(self.loss_curve_)
+        self._explained_variance_ratio: np.ndarray | None = found.explained_variance_ratio
+        self.feature_errors_: np.ndarray = found.feature_errors
         self.gain_over_pca_: float | None = 0.0 if result.keeps_pca else result.gain
-
-    def _spec(self):
-        """Return the description of the fitted network; raise if there is none."""
-        check_is_fitted(self)
-        return NetworkSpec(**self.network_).without_labels()
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -63,7 +63,11 @@ NAME_OF_OPTIMIZER = Names(
 )
 
 CONSTRAINTS = {
-    "n_components": [Interval(Integral, 1, None, closed="left")],
+    "n_components": [
+        Interval(Integral, 1, None, closed="left"),
+        Interval(Real, 0, 1, closed="neither"),
+        None,
+    ],
     "hidden_layer_sizes": [
         StrOptions({"auto"}),
         Interval(Integral, 1, None, closed="left"),
@@ -218,6 +222,11 @@ def _check_variants(parameters):
             f"can be found again. Got {type(parameters.network).__name__} ({error}) instead. Give "
             "a function, or if it is a dataclass, make it frozen."
         ) from error
+    if parameters.network is not None and not isinstance(parameters.n_components, Integral):
+        raise ValueError(
+            "A custom network needs the number of components as an int, since its weights are made "
+            f"once. Got network and n_components={parameters.n_components!r} together. Give an int."
+        )
     if parameters.network is not None and parameters.kl_weight:
         raise ValueError(
             "kl_weight needs a network that skae builds, because its encoder must output a "

@@ -81,7 +81,7 @@ def test_many_rows_of_many_columns_are_trained_on_leading_scores(monkeypatch):
 
     def watched(candidate, rows):
         basis = narrow(candidate, rows)
-        widths.append(len(basis.axes))
+        widths.append(len(basis.pca.axes))
         return basis
 
     monkeypatch.setattr(fitting, "basis_of", watched)

@@ -67,7 +67,10 @@ REFUSED = {
         HOSTILE["put_together"]("{}", "", b""),
         "safetensors file, but skae did not write it",
     ),
-    "later": (metadata(format=5, needs="0.7.0"), r"it has format 5, .* Install skae 0\.7\.0 or l"),
+    "later": (
+        metadata(format=99, needs="0.7.0"),
+        r"it has format 99, .* Install skae 0\.7\.0 or l",
+    ),
     "later, rude": (metadata(format=4, needs="\33[2J"), "have a valid format number"),
     "no digest": (without_digest(), "not have a digest where skae writes it"),
     "no format": (metadata(format=True), "have a valid format number"),

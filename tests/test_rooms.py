@@ -13,7 +13,10 @@ ROOMS = {
     "__init__": {"_autoencoder", "_files", "_loading"},
     "onnx": {"_autoencoder", "_network"},
     "_loading": {"_autoencoder", "_files", "_parameters"},
-    "_autoencoder": {"_data", "_files", "_fitting", "_keras", "_network", "_parameters"},
+    "_autoencoder": {
+        *("_data", "_files", "_fitting", "_keras", "_network", "_parameters", "_reconstruction")
+    },
+    "_reconstruction": {"_data", "_fitting", "_network"},
     "_files": {"_network", "_parameters"},
     "_fitting": {"_data", "_keras", "_network", "_parameters"},
     "_parameters": {"_data", "_network"},

@@ -8,6 +8,13 @@ import numpy as np
 import sklearn
 from sklearn.exceptions import InconsistentVersionWarning
 
+from skae._files.findings import (
+    CURVES,
+    FINDINGS,
+    check_found,
+    found_attributes,
+    found_tensors,
+)
 from skae._files.format import DTYPES, Header, Tensor, canonical
 from skae._files.network import check_keys, check_network, matches
 from skae._network.spec import NetworkSpec
@@ -28,6 +35,8 @@ ATTRIBUTES = {
     "validation_loss_curve_",
     "validation_epochs_",
     "gain_over_pca_",
+    "feature_errors_",
+    "_explained_variance_ratio",
     "n_features_in_",
     "feature_names_in_",
     "_sklearn_output_config",
@@ -72,7 +81,6 @@ MODULES = {"optimizer": "keras.optimizers", "loss": "keras.losses"}
 # The metadata that each method can request.
 REQUESTS = {"fit": {"X_val", "sample_weight", "y_val"}, "score": {"sample_weight"}}
 MAX_CLASSES_BYTES = 100_000
-CURVES = ("loss_curve", "validation_loss_curve", "validation_epochs")
 # The memory that names and losses may take as Python objects, besides their bytes in the file. It
 # is enough for a hundred thousand names.
 MAX_OBJECT_BYTES = 9 * 2**20
@@ -95,7 +103,7 @@ def describe(state: State) -> tuple[dict, dict]:
     metadata = {
         "found": {
             "gain_over_pca": attributes["gain_over_pca_"],
-            "n_components": attributes["_n_components_given"],
+            "n_components": _plain("n_components", attributes["_n_components_given"]),
         },
         "labels": _class_list(attributes.get("classes_")),
         "network": network,
@@ -110,8 +118,7 @@ def describe(state: State) -> tuple[dict, dict]:
     }
     weights = [*attributes["weights_"], *attributes.get("head_", [])]
     tensors = {f"weights.{i}": array for i, array in enumerate(weights)}
-    curves = {name: attributes[f"{name}_"] for name in CURVES}
-    tensors |= {name: np.array(curve, np.float64) for name, curve in curves.items() if curve}
+    tensors |= found_tensors(attributes)
     if "feature_names_in_" in attributes:
         tensors["feature_names"] = _text(attributes["feature_names_in_"])
     return metadata, tensors
@@ -185,14 +192,6 @@ def _check_classes(listed, spec):
         raise ValueError("its classes are not those of its network.")
 
 
-def _check_found(found, spec):
-    check_keys("findings", found, {"gain_over_pca", "n_components"})
-    gain, given = found["gain_over_pca"], found["n_components"]
-    right = gain is None or (type(gain) is float and np.isfinite(gain))
-    if not (right and type(given) is int and given >= spec.n_components):
-        raise ValueError("its findings are not those of its network.")
-
-
 def _refuse_code(name, value):
     if not callable(value):
         return
@@ -227,7 +226,7 @@ def check(header: Header) -> tuple[State, NetworkSpec]:
     check_keys("metadata", metadata, KEYS)
     spec = check_network(metadata["network"], len(header.tensors))
     _check_classes(metadata["labels"], spec)
-    _check_found(metadata["found"], spec)
+    check_found(metadata["found"], spec)
     parameters = _parameters(metadata["parameters"])
     check_parameters(SimpleNamespace(**parameters), spec.n_features)
     _check_output(metadata["output"])
@@ -252,34 +251,22 @@ def restore(state: State, spec: NetworkSpec, tensors: dict) -> State:
     # Looks at the extremes, which are NaN if any value is: a mask would take memory.
     if not all(np.isfinite([array.min(), array.max()]).all() for array in weights):
         raise ValueError("its weights are not finite.")
-    losses, validation_losses, epochs = (
-        tensors[name].tolist() if name in tensors else [] for name in CURVES
-    )
+    found = found_attributes(tensors)
     head = {"head_": weights[-2:]} if spec.label_kind else {}
     fitted = {
         "weights_": weights[:-2] if head else weights,
         **head,
         "network_": spec.to_dict(),
         "n_components_": spec.n_components,
-        "n_iter_": len(losses),
-        "loss_curve_": losses,
-        "validation_loss_curve_": validation_losses,
-        "validation_epochs_": _epochs(epochs, validation_losses),
+        "n_iter_": len(found["loss_curve_"]),
+        **found,
         "n_features_in_": spec.n_features,
     }
     if "feature_names" in tensors:
-        n_losses = len(losses) + len(validation_losses) + len(epochs)
+        n_losses = sum(len(found[f"{name}_"]) for name in CURVES)
         room = _room_for_names(n_losses, spec.n_features)
         fitted["feature_names_in_"] = _names(tensors["feature_names"], spec.n_features, room)
     return state._replace(attributes={**state.attributes, **fitted})
-
-
-def _epochs(epochs, validation_losses):
-    """Return the epochs of the validation losses; those of files up to format 3 are not known."""
-    known = all(n >= 0 and n.is_integer() for n in epochs)
-    if len(epochs) > len(validation_losses) or not known:
-        raise ValueError("the epochs of its validation losses are not valid.")
-    return [int(n) for n in epochs]
 
 
 class FileVersionWarning(InconsistentVersionWarning):
@@ -370,6 +357,8 @@ def _check_tensors(tensors, spec):
     for name in tensors.keys() & {*CURVES, "feature_names"}:
         kind = "U8" if name == "feature_names" else "F64"
         expected[name] = Tensor(DTYPES[kind], tensors[name].shape[:1])
+    for name in tensors.keys() & FINDINGS.keys():
+        expected[name] = Tensor(DTYPES["F64"], (getattr(spec, FINDINGS[name]),))
     if tensors != expected:
         raise ValueError("its tensors are not those of its network.")
     losses = sum(tensors[name].shape[0] for name in tensors.keys() & {*CURVES})

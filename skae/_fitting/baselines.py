@@ -150,7 +150,9 @@ def _losses(fitted, rows, pca):
             ]
             shares = np.ones(len(X)) if row_weights is None else row_weights.astype(np.float64)
             for i, Y in enumerate(made):
-                loss = None if Y is None else compare(candidate, X, Y).astype(np.float64)
+                loss = (
+                    None if Y is None else compare(candidate.settings.loss, X, Y).astype(np.float64)
+                )
                 sums[i] += np.nan if loss is None else shares @ loss
             total += shares.sum()
     return sums / total + rows.mean_left()

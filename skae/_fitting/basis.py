@@ -17,7 +17,7 @@ from scipy import sparse
 
 from skae._data.rows import Rows
 from skae._fitting.candidates import Candidate, Fitted, candidates, is_pca
-from skae._fitting.principal import MAX_EXACT, principal_axes
+from skae._fitting.principal import MAX_EXACT, PrincipalAxes, principal_axes
 from skae._fitting.units import Units, halves
 from skae._threads import one_thread
 
@@ -27,22 +27,22 @@ PER_COMPONENT = 8
 
 
 class Basis(NamedTuple):
-    """Orthonormal axes, and what their scores are multiplied by.
+    """The principal axes of some rows, and what their scores are multiplied by.
 
     With this scale, the mean of squares over the scores is the mean over the columns.
     """
 
-    mean: np.ndarray  # (n_features,)
-    axes: np.ndarray  # (n_axes, n_features)
+    pca: PrincipalAxes
     scale: float
 
     def rows(self, rows: Rows) -> Rows:
         """Return the scores of rows, and what the scores leave of each row's loss."""
+        mean, axes = self.pca.mean, self.pca.axes
         scores, left = [], []
         for X in _parts(rows):
-            projected = X @ self.axes.T - self.mean @ self.axes.T
+            projected = X @ axes.T - mean @ axes.T
             squares = X.multiply(X).sum(axis=1) if sparse.issparse(X) else np.square(X).sum(axis=1)
-            total = np.ravel(squares) - 2 * (X @ self.mean) + self.mean @ self.mean
+            total = np.ravel(squares) - 2 * (X @ mean) + mean @ mean
             left.append(np.maximum(total - np.square(projected).sum(axis=1), 0))
             scores.append((projected * self.scale).astype(rows.dtype))
         reduced = Rows(np.concatenate(scores), rows.weights, labels=rows.labels)
@@ -52,23 +52,24 @@ class Basis(NamedTuple):
 
     def narrow(self, candidate: Candidate) -> Candidate:
         """Return the candidate for the scores of rows."""
-        return candidate.with_spec(n_features=len(self.axes), output_activation="linear")
+        return candidate.with_spec(n_features=len(self.pca.axes), output_activation="linear")
 
     def widen(self, fitted: Fitted) -> Fitted:
         """Return the network for rows, from a network for their scores."""
-        candidate = fitted.candidate.with_spec(n_features=len(self.mean))
-        weights = Units(np.zeros(len(self.axes)), 1 / self.scale).fold(
+        mean, axes = self.pca.mean, self.pca.axes
+        candidate = fitted.candidate.with_spec(n_features=len(mean))
+        weights = Units(np.zeros(len(axes)), 1 / self.scale).fold(
             fitted.candidate.spec, fitted.weights
         )
         arrays = [np.asarray(array, np.float64) for array in weights]
         encoder, decoder = halves(fitted.candidate.spec)
         for kernel, bias in encoder.inputs:
-            arrays[kernel] = self.axes.T @ arrays[kernel]
-            arrays[bias] = arrays[bias] - self.mean @ arrays[kernel]
+            arrays[kernel] = axes.T @ arrays[kernel]
+            arrays[bias] = arrays[bias] - mean @ arrays[kernel]
         for i in decoder.outputs:
-            arrays[i] = arrays[i] @ self.axes
+            arrays[i] = arrays[i] @ axes
         bias = decoder.outputs[1]
-        arrays[bias] = arrays[bias] + self.mean
+        arrays[bias] = arrays[bias] + mean
         weights = [np.asarray(array, candidate.spec.dtype, order="C") for array in arrays]
         return fitted._replace(candidate=candidate, weights=weights)
 
@@ -98,7 +99,7 @@ def basis_of(candidate: Candidate, rows: Rows) -> Basis | None:
     pca = principal_axes(rows, n_axes, seed)
     if not len(pca.axes):
         return None
-    return Basis(pca.mean, pca.axes, float(np.sqrt(len(pca.axes) / n_features)))
+    return Basis(pca, float(np.sqrt(len(pca.axes) / n_features)))
 
 
 def _invariant(candidate, rows):

@@ -20,6 +20,7 @@ MOST_FOR_SIGMOID = 1024
 class Settings(NamedTuple):
     """The parameters of the estimator that concern training, as they were given."""
 
+    n_components: int | float | None
     hidden_layer_sizes: Any
     loss: str | dict
     optimizer: str | dict
@@ -128,6 +129,8 @@ class Fitted(NamedTuple):
     # The gain over PCA on them, as a part of PCA's loss; None if the two were not compared.
     gain: float | None = None
     keeps_pca: bool = False
+    # The variance of the reconstruction that each component of an ordered code explains.
+    explained: np.ndarray | None = None
 
 
 def candidates(given: Candidate, rows: Rows, *, validated: bool) -> list[Candidate]:

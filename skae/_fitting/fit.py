@@ -13,6 +13,8 @@ from skae._fitting.baselines import (
 )
 from skae._fitting.basis import basis_of
 from skae._fitting.candidates import Candidate, Fitted, Split, is_pca
+from skae._fitting.components import fewest_components, resolve_components
+from skae._fitting.findings import Findings, find
 from skae._fitting.schedule import most_cycles
 from skae._fitting.start import START_ROWS, principal, start
 from skae._fitting.training import compile_ahead, fraction_held_out, weights_as_made
@@ -38,19 +40,26 @@ ORDER_ROWS = 2_500
 LEAST_NOISE = 1e-3
 
 
-def fit(candidate: Candidate, rows: Split, previous: list[np.ndarray] | None, seed: int) -> Fitted:
+def fit(
+    candidate: Candidate, rows: Split, previous: list[np.ndarray] | None, seed: int
+) -> tuple[Fitted, Findings]:
     """Train a network, whose output activation may still be "auto", and return what to keep of it.
 
     `rows` holds the rows to train on and, if given, the rows to validate on. `previous` holds the
     weights to continue from, or is None.
     """
     candidate = candidate.with_settings(seed=seed)
+    if previous is None:
+        candidate = resolve_components(candidate, rows)
     basis = basis_of(candidate, rows.training) if previous is None else None
     if basis is None:
-        return _fit(candidate, rows, previous)
-    held = None if rows.validation is None else basis.rows(rows.validation)
-    scores = Split(basis.rows(rows.training), held)
-    return basis.widen(_fit(basis.narrow(candidate), scores, None))
+        fitted = _fit(candidate, rows, previous)
+    else:
+        held = None if rows.validation is None else basis.rows(rows.validation)
+        scores = Split(basis.rows(rows.training), held)
+        fitted = basis.widen(_fit(basis.narrow(candidate), scores, None))
+        rows.training.pca = basis.pca
+    return fitted, find(fitted, rows.training)
 
 
 def _fit(candidate, rows, previous):
@@ -66,12 +75,19 @@ def _fit(candidate, rows, previous):
     if candidate.spec.network is not None and previous is None:
         candidate = candidate.with_settings(init=weights_as_made(candidate))
     with ThreadPoolExecutor(1) as thread:
-        compile_ahead(thread, candidate, rows)
+        searched = previous is None and isinstance(candidate.settings.n_components, float)
+        if not searched:
+            compile_ahead(thread, candidate, rows)
         candidate = candidate.with_settings(penalties=_penalties(candidate, rows.training))
         splits = _splits(candidate, rows)
         if previous is None:
             candidate = _within_dimensions(candidate, rows.training, splits[0].training)
-            fitted = _from_start(candidate, rows.training, splits)
+            fewest = candidate
+            if searched and not is_pca(candidate, rows.training):
+                fewest = fewest_components(candidate, rows)
+            fitted = _from_start(fewest, rows.training, splits)
+            if fitted.keeps_pca and fewest != candidate:
+                fitted = _from_start(candidate, rows.training, splits)
             if candidate.may_be_linear and not fitted.losses:
                 linear = candidate.with_spec(hidden_layer_sizes=(), shortcut=False)
                 fitted = _from_start(linear, rows.training, splits)
@@ -324,13 +340,19 @@ def _distances(fitted, rows):
 
 def _with_code(fitted, rows, rectified):
     """Return the same network with a linear code in order, rectified if an activation is given."""
-    spec, weights = fitted.candidate.spec, fitted.weights
-    if fitted.losses and _plain_code(fitted.candidate) and spec.code_activation == "linear":
-        weights = order_code(spec, weights, rows, _distances(fitted, rows))
-    candidate = fitted.candidate
+    candidate, weights, explained = fitted.candidate, fitted.weights, None
+    spec = candidate.spec
+    ordered = _plain_code(candidate) and spec.code_activation == "linear"
+    if ordered and fitted.keeps_pca:
+        explained = principal(candidate, rows).variances
+    elif ordered:
+        turned, explained = order_code(spec, weights, rows, _distances(fitted, rows))
+        # What was not trained keeps its bits: it is in order since the fit that trained it.
+        if fitted.losses or candidate.settings.init != "pca":
+            weights = turned
     if rectified is not None:
-        weights = rectify(spec, weights, rows, rectified)
+        weights, explained = rectify(spec, weights, rows, rectified), None
         candidate = candidate.with_spec(code_activation=rectified)
     # Some of SciPy's come in Fortran order, and from a copy in the other the last bits differ.
     weights = [np.asarray(array, order="C") for array in weights]
-    return fitted._replace(candidate=candidate, weights=weights)
+    return fitted._replace(candidate=candidate, weights=weights, explained=explained)

@@ -34,14 +34,21 @@ class PrincipalAxes(NamedTuple):
     mean: np.ndarray  # (n_features,)
     axes: np.ndarray  # (n_axes, n_features), orthonormal
     variances: np.ndarray  # (n_axes,), descending
-    n_rows: int = 0
+    spread: np.ndarray  # (n_features,), the variance of each column
+    n_rows: int = 0  # that they were computed from
+    n_wanted: int = 0  # axes that were asked for, of which there are fewer if the rank is lower
+
+    def leading(self, n_axes: int) -> "PrincipalAxes":
+        """Return the first axes alone."""
+        return self._replace(axes=self.axes[:n_axes], variances=self.variances[:n_axes])
 
     def extended(self, variances: np.ndarray, axes: np.ndarray) -> "PrincipalAxes":
         """Return these axes and further ones, made orthogonal to these, by falling variance."""
         axes = axes - (axes @ self.axes.T) @ self.axes
         variances = np.concatenate([self.variances, variances])
         order = np.argsort(-variances, kind="stable")
-        return PrincipalAxes(self.mean, np.concatenate([self.axes, axes])[order], variances[order])
+        axes = np.concatenate([self.axes, axes])[order]
+        return self._replace(axes=axes, variances=variances[order])
 
     @property
     def scale(self) -> float:
@@ -56,19 +63,22 @@ def principal_axes(rows: Rows, n_components: int, seed: int) -> PrincipalAxes:
     are found again, in float64, after the accurate axes above them are taken away.
     """
     decompose, precision = _decomposition(rows, seed)
-    pca = PrincipalAxes(rows.mean(), np.empty((0, rows.n_features)), np.empty(0))
+    nothing = np.empty((0, rows.n_features))
+    pca = PrincipalAxes(rows.mean(), nothing, np.empty(0), np.empty(0))
     n_axes, complete = min(n_components, len(rows), rows.n_features), False
     while not complete:
-        variances, axes = decompose(_Centred(rows, pca, precision), n_axes - len(pca.axes))
+        centred = _Centred(rows, pca, precision)
+        variances, axes, spread = decompose(centred, n_axes - len(pca.axes))
+        pca = pca if len(pca.spread) else pca._replace(spread=spread)
         accurate = variances > ACCURATE[precision] * variances[0]
         pca = pca.extended(variances[accurate], axes[accurate])
         # Beyond the rank of the rows, axes are arbitrary and differ with the rounding.
         kept = pca.variances > _from_rounding(rows, pca)
         complete = not (accurate.any() and kept.all() and len(pca.axes) < n_axes)
-        pca = PrincipalAxes(pca.mean, pca.axes[kept], pca.variances[kept])
+        pca = pca._replace(axes=pca.axes[kept], variances=pca.variances[kept])
         precision = np.dtype(np.float64)
     _, axes = svd_flip(None, pca.axes, u_based_decision=False)
-    return pca._replace(axes=axes, n_rows=len(rows))
+    return pca._replace(axes=axes, n_rows=len(rows), n_wanted=n_components)
 
 
 def _decomposition(rows, seed):
@@ -103,7 +113,9 @@ def _from_rounding(rows, pca):
     squares = np.square(pca.axes)
     spread = pca.variances @ squares  # of each column
     least = max(noise**2, 5 * EPS)
-    return squares @ (least * spread + noise**2 * np.square(pca.mean))
+    # Taking earlier axes away leaves traces of them in columns that are constant.
+    traces = (1e3 * EPS) ** 2 * pca.variances[:1].sum()
+    return squares @ (least * spread + noise**2 * np.square(pca.mean)) + traces
 
 
 class _Centred:
@@ -124,6 +136,16 @@ class _Centred:
             if weights is not None:
                 centred *= np.sqrt(weights)[:, None]
             yield centred
+
+    def spread(self):
+        """Return the mean square of each column, before any axes are taken away."""
+        rows = self.rows
+        if not issparse(rows.X):
+            squares = sum(np.square(block).sum(axis=0) for block in self.blocks())
+            return squares / rows.total_weight()
+        copies = np.ones(len(rows)) if rows.weights is None else rows.weights.astype(np.float64)
+        squares = np.ravel(copies @ rows.X.multiply(rows.X)) / rows.total_weight()
+        return np.maximum(squares - np.square(self._found.mean), 0)
 
     def rounding(self):
         """Return the sum of squares along an axis that may come from rounding alone."""
@@ -153,7 +175,9 @@ def _from_covariance(centred, n_axes):
     covariance = np.zeros((n_features, n_features))
     for block in centred.blocks():
         covariance += block.T @ block
-    return _leading(covariance / centred.rows.total_weight(), n_axes)
+    covariance /= centred.rows.total_weight()
+    spread = np.diag(covariance).copy()
+    return *_leading(covariance, n_axes), spread
 
 
 def _from_gram(centred, n_axes):
@@ -162,7 +186,8 @@ def _from_gram(centred, n_axes):
     axes = left @ matrix
     lengths = np.linalg.norm(axes, axis=1)
     axes /= np.maximum(lengths, np.finfo(np.float64).tiny)[:, None]
-    return lengths**2 / centred.rows.total_weight(), axes
+    weight = centred.rows.total_weight()
+    return lengths**2 / weight, axes, np.square(matrix).sum(axis=0) / weight
 
 
 def _leading(symmetric, n_axes):
@@ -212,7 +237,8 @@ def _from_krylov(centred, n_axes, *, seed):
             done = False
         if done or size == n_features:
             break
-    return squares[:n_axes] / centred.rows.total_weight(), basis[:, :n_axes].T.copy()
+    variances = squares[:n_axes] / centred.rows.total_weight()
+    return variances, basis[:, :n_axes].T.copy(), centred.spread()
 
 
 def _converged(squares, residuals, rounding):

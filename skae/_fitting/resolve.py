@@ -1,5 +1,6 @@
 """Turn the parameters of an estimator and its data into a network and how to train it."""
 
+from numbers import Integral
 from typing import Any
 
 from skae._data.noise import corruption
@@ -40,7 +41,7 @@ def resolve(estimator: Any, rows: Rows, fitted: dict | None, head: Head | None =
         pca = False  # nothing would raise such a code to where it is linear
     wanted = {
         "n_features": rows.n_features,
-        "n_components": int(estimator.n_components),
+        "n_components": _most_components(estimator.n_components, rows),
         "hidden_layer_sizes": hidden,
         "activation": activations.canonical(estimator.activation),
         "code_activation": code,
@@ -78,11 +79,18 @@ def _hidden(estimator, rows):
     return HIDDEN if compared and plain and drawn and carried else ()
 
 
+def _most_components(given, rows):
+    """Return the number of components, or the most that the data can decide for."""
+    return int(given) if isinstance(given, Integral) else min(len(rows), rows.n_features)
+
+
 def _settings(estimator, rows, output, pca):
     """Return how to train; `pca` says whether training can start from it."""
     names = set(Settings._fields) - {"penalties", "seed"}  # these two are found later
     given = {name: getattr(estimator, name) for name in names}
-    given["loss"] = _loss_of(estimator, output)
+    if isinstance(given["n_components"], Integral):
+        given["n_components"] = int(given["n_components"])
+    given["loss"] = loss_of(estimator)
     if isinstance(estimator.optimizer, str):
         given["optimizer"] = estimator.optimizer.lower()
     given["init"] = "pca" if pca else "glorot_uniform"
@@ -99,9 +107,10 @@ def _output(estimator, rows):
     return {"output_activation": output, "output_unit": unit}
 
 
-def _loss_of(estimator, output):
+def loss_of(estimator: Any) -> Any:
     """Return the loss to train with, which adds no sigmoid if the network ends in one."""
     loss: Any = losses.canonical(estimator.loss)
+    output = activations.canonical(estimator.output_activation)
     own = output != "linear" and estimator.network is None
     return losses.of_probabilities(loss) if own and losses.from_logits(loss) else loss
 

@@ -79,8 +79,8 @@ def _start(candidate, rows, all_rows):
 
 def principal(candidate: Candidate, rows: Rows, *, all_rows: bool = False) -> PrincipalAxes:
     """Return PCA of the rows, or of ten thousand of them, and keep it with the rows."""
-    if rows.pca is None or (all_rows and rows.pca.n_rows < len(rows)):
-        seed = candidate.settings.seed
+    seed, n_components, known = candidate.settings.seed, candidate.spec.n_components, rows.pca
+    if known is None or known.n_wanted < n_components or (all_rows and known.n_rows < len(rows)):
         sample = rows if all_rows else rows.sample(START_ROWS, seed)
-        rows.pca = principal_axes(sample, candidate.spec.n_components, seed)
-    return rows.pca
+        rows.pca = known = principal_axes(sample, n_components, seed)
+    return known.leading(n_components)

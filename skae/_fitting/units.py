@@ -44,11 +44,9 @@ class Units(NamedTuple):
         return rows.in_units(self.mean, self.scale)
 
     def axes(self, pca: PrincipalAxes) -> PrincipalAxes:
-        return PrincipalAxes(
-            (pca.mean - self.mean) / self.scale,
-            pca.axes,
-            pca.variances / self.scale**2,
-        )
+        variances, spread = pca.variances / self.scale**2, pca.spread / self.scale**2
+        mean = (pca.mean - self.mean) / self.scale
+        return pca._replace(mean=mean, variances=variances, spread=spread)
 
     def penalties(self, spec: NetworkSpec, loss: Loss, penalties: Penalties) -> Penalties:
         """Return the weights that give the code's losses the unit that the loss has here."""
@@ -166,7 +164,7 @@ def _code_has_unit(spec):
 @one_thread()
 def order_code(
     spec: NetworkSpec, weights: list[np.ndarray], rows: Rows, back: np.ndarray
-) -> list[np.ndarray]:
+) -> tuple[list[np.ndarray], np.ndarray | None]:
     """Return weights of the same network with a linear code that can be read as PCA's.
 
     Training leaves a linear code in an arbitrary basis. Here the code is turned and stretched until
@@ -174,15 +172,21 @@ def order_code(
     explain, and the distance between two codes is the distance between what the linear map `back`
     makes of them. With `linear_decoder`, these are their reconstructions, as far as a linear map
     gives them. PCA's code has these properties already.
+
+    The second value is the variance of the reconstruction that a regression on each component
+    explains. The weights stay as they are, and it is None, if the code has fewer dimensions than
+    components.
     """
     mean, covariance = _moments_of_code(spec, weights, rows)
     values, vectors = np.linalg.eigh(covariance)
     if values[0] <= 1e-10 * values[-1]:
-        return weights  # no such basis: the code has fewer dimensions than components
+        return weights, None
     root = vectors * np.sqrt(values)
     _, explained, axes = np.linalg.svd(root.T @ back, full_matrices=False)
     if explained[-1] <= 1e-6 * explained[0]:
-        return weights
+        return weights, None
+    # Further columns of `back` predict labels, and explain nothing of the reconstruction.
+    explained = np.square(explained[:, None] * axes[:, : spec.n_features]).sum(axis=1)
     basis = back @ svd_flip(None, axes, u_based_decision=False)[1].T
     arrays = [np.asarray(array, np.float64) for array in weights]
     encoder, decoder = halves(spec)
@@ -192,7 +196,7 @@ def order_code(
     for kernel, bias in decoder.inputs:
         arrays[bias] = arrays[bias] + mean @ arrays[kernel]
         arrays[kernel] = np.linalg.solve(basis, arrays[kernel])
-    return [array.astype(spec.dtype) for array in arrays]
+    return [array.astype(spec.dtype) for array in arrays], explained
 
 
 def _moments_of_code(spec, weights, rows):

@@ -10,6 +10,7 @@ from skae._data.rows import Rows
 from skae._fitting.candidates import Candidate
 from skae._network.inference import decode, encode
 from skae._network.labels import losses as label_losses
+from skae._network.losses import describe
 
 LESS_DIVERGENT = (
     "Use a smaller learning_rate, or scale X, with sklearn.preprocessing.StandardScaler or "
@@ -104,28 +105,28 @@ def _row_losses(candidate, weights, clean, labels, rng):
         loss = json.dumps(settings.loss)
         return row_objectives(loss, spec, settings.penalties, weights, X, clean, labels, rng)
     codes = encode(spec, weights, X)
-    losses = compare(candidate, clean, decode(spec, weights, codes))
+    losses = compare(candidate.settings.loss, clean, decode(spec, weights, codes))
     if spec.label_kind:
         outputs = codes @ weights[-2] + weights[-1]
         losses = losses + settings.penalties.labels * label_losses(spec.label_kind, outputs, labels)
     return losses
 
 
-def compare(candidate: Candidate, X: np.ndarray, reconstruction: np.ndarray) -> np.ndarray:
+def compare(loss: str | dict, X: np.ndarray, reconstruction: np.ndarray) -> np.ndarray:
     """Return the loss of each row of a block, without penalties."""
-    if candidate.loss.power == 2:
+    if describe(loss).power == 2:
         # Computed here, so that a fit without training does not need Keras either.
         return np.square(X - reconstruction).mean(axis=1)
     from skae._keras.losses import row_losses
 
-    return row_losses(json.dumps(candidate.settings.loss), X, reconstruction)
+    return row_losses(json.dumps(loss), X, reconstruction)
 
 
 def constant_losses(candidate: Candidate, mean: np.ndarray, rows: Rows) -> np.ndarray:
     """Return the loss of each row if all rows are reconstructed as `mean`."""
     with np.errstate(over="ignore"):
         blocks = [
-            compare(candidate, X, np.broadcast_to(mean.astype(X.dtype), X.shape))
+            compare(candidate.settings.loss, X, np.broadcast_to(mean.astype(X.dtype), X.shape))
             for X, _ in rows.blocks()
         ]
     return _whole(rows, blocks)
@@ -139,7 +140,9 @@ def _whole(rows, blocks):
 
 def perfect_losses(candidate: Candidate, rows: Rows) -> np.ndarray:
     """Return the loss of each row if it is reconstructed as it is."""
-    return np.concatenate([compare(candidate, X, X) for X, _ in rows.blocks()]).astype(np.float64)
+    return np.concatenate(
+        [compare(candidate.settings.loss, X, X) for X, _ in rows.blocks()]
+    ).astype(np.float64)
 
 
 class Monitor:

@@ -1,0 +1,197 @@
+"""What an autoencoder says of its reconstructions: how much they keep, of which row and feature."""
+
+import numpy as np
+from scipy import sparse
+from sklearn.utils import gen_batches
+from sklearn.utils.validation import check_is_fitted
+
+from skae._data.reading import read
+from skae._fitting.resolve import loss_of
+from skae._fitting.validation import compare
+from skae._network import inference
+from skae._network.spec import NetworkSpec
+from skae._scikit_learn import in_container
+
+# Rows are compared with their reconstructions in blocks of this size.
+BLOCK_BYTES = 32 * 2**20
+
+
+class ReconstructionMixin:
+    """Methods of an estimator that has `network_` and `weights_`."""
+
+    network_: dict
+    weights_: list[np.ndarray]
+
+    @property
+    def explained_variance_ratio_(self):
+        """Fraction of the variance of X that the reconstruction explains with each component."""
+        spec = self._spec()
+        ratio = getattr(self, "_explained_variance_ratio", None)
+        if ratio is None:
+            raise AttributeError(
+                f"This {type(self).__name__} has no explained_variance_ratio_: "
+                f"{_why_without_order(self, spec)}"
+            )
+        return ratio
+
+    def reconstruct(self, X):
+        """Encode rows and decode them again.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows to reconstruct.
+
+        Returns
+        -------
+        X_reconstructed : ndarray or DataFrame of shape (n_samples, n_features)
+            Their reconstructions, in the container that :meth:`set_output` asks for.
+        """
+        spec = self._spec()
+        reconstructed = inference.reconstruct(spec, self.weights_, read(self, X))
+        return in_container(self, reconstructed, X)
+
+    def score(self, X, y=None, sample_weight=None):
+        """Return the fraction of the variance of X that its reconstruction explains.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows to reconstruct.
+
+        y : Ignored
+            Not used, present here for API consistency by convention.
+
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows.
+
+        Returns
+        -------
+        score : float
+            :func:`~sklearn.metrics.r2_score` with ``multioutput="variance_weighted"``: at most 1,
+            and 0 for a reconstruction as good as the mean of X.
+        """
+        # Imported here, since the metrics take a third of the time of importing skae.
+        from sklearn.metrics import r2_score
+
+        spec, X = self._spec(), read(self, X)
+        reconstructed = inference.reconstruct(spec, self.weights_, X)
+        X = X.toarray() if sparse.issparse(X) else X
+        # In float64, since r2_score would take the mean of X in float32: too coarse far from zero.
+        return r2_score(
+            X.astype(np.float64, copy=False),
+            reconstructed,
+            sample_weight=sample_weight,
+            multioutput="variance_weighted",
+        )
+
+    def score_samples(self, X):
+        """Return minus the loss of the reconstruction of each row, which is lowest for odd rows.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows to reconstruct.
+
+        Returns
+        -------
+        scores : ndarray of shape (n_samples,)
+            Minus the `loss` of each row, without noise and penalties. For "mse" this is minus its
+            mean squared error, in squared units of X.
+        """
+        spec, X, loss = self._spec(), read(self, X), loss_of(self)
+        parts = [compare(loss, *pair) for pair in _compared(spec, self.weights_, X)]
+        return -np.concatenate(parts).astype(np.float64)
+
+    def reconstruction_error(self, X, *, per_feature=False, scaled=False):
+        """Return the squared error of the reconstruction, of each row or of each entry.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows to reconstruct.
+
+        per_feature : bool, default=False
+            Whether to return the error of each feature of a row, and not only their mean.
+
+        scaled : bool, default=False
+            Whether to divide the error of each feature by its mean on the training rows,
+            `feature_errors_`. A value of 1 is then usual, and features with different units can be
+            compared.
+
+        Returns
+        -------
+        errors : ndarray of shape (n_samples,), or ndarray or DataFrame (n_samples, n_features)
+            Squared errors, in squared units of X unless they are scaled. With `per_feature`, the
+            container is the one that :meth:`set_output` asks for, with the names of the features.
+
+        Examples
+        --------
+        The last step of a pipeline gets the rows as the steps before it leave them.
+
+        >>> from sklearn.datasets import load_wine
+        >>> from sklearn.pipeline import make_pipeline
+        >>> from sklearn.preprocessing import StandardScaler
+        >>> from skae import AutoencoderTransformer
+        >>> X, y = load_wine(return_X_y=True)
+        >>> pipe = make_pipeline(StandardScaler(), AutoencoderTransformer(2, random_state=0))
+        >>> Z = pipe.fit(X)[:-1].transform(X)
+        >>> pipe[-1].reconstruction_error(Z, per_feature=True, scaled=True).shape
+        (178, 13)
+        """
+        spec, checked = self._spec(), read(self, X)
+        usual = _usual(self) if scaled else None
+        parts = []
+        for rows, reconstructed in _compared(spec, self.weights_, checked):
+            errors = np.square(rows - reconstructed)
+            errors = errors if usual is None else _divided(errors, usual)
+            parts.append(errors if per_feature else errors.mean(axis=1, dtype=np.float64))
+        errors = np.concatenate(parts)
+        return in_container(self, errors, X) if per_feature else errors
+
+    def _spec(self):
+        """Return the description of the fitted network; raise if there is none."""
+        check_is_fitted(self)
+        return NetworkSpec(**self.network_).without_labels()
+
+
+def _compared(spec, weights, X):
+    """Yield dense blocks of rows, each with its reconstruction."""
+    size = max(1, BLOCK_BYTES // (spec.n_features * X.dtype.itemsize))
+    for chosen in gen_batches(X.shape[0], size):
+        rows = X[chosen].toarray() if sparse.issparse(X) else X[chosen]
+        yield rows, inference.reconstruct(spec, weights, rows)
+
+
+def _usual(estimator):
+    usual = getattr(estimator, "feature_errors_", None)
+    if usual is None:
+        raise AttributeError(
+            "scaled=True needs feature_errors_, which an earlier version of skae did not compute. "
+            "Fit the estimator again, or use scaled=False."
+        )
+    return usual
+
+
+def _divided(errors, usual):
+    """Return errors over usual ones; where the usual error is zero, any other is infinite."""
+    ratios = np.where(errors > 0, np.inf, 0.0)
+    return np.divide(errors, usual, out=ratios, where=usual > 0)
+
+
+def _why_without_order(estimator, spec):
+    if spec.network is not None or spec.image_shape is not None:
+        return "the code of a custom or convolutional network has no order."
+    if spec.kl_weight or spec.sparsity:
+        return "kl_weight and sparsity shape the code, so that its components have no order."
+    if spec.code_activation != "linear":
+        return (
+            f"the components of a code with the activation {spec.code_activation!r} are not "
+            "uncorrelated, so their shares would not add up. Set code_activation='linear'."
+        )
+    if not hasattr(estimator, "_explained_variance_ratio"):
+        return "an earlier version of skae did not compute it. Fit the estimator again."
+    return (
+        f"the code has fewer dimensions than its {spec.n_components} components. Set a smaller "
+        "n_components."
+    )
