@@ -4,6 +4,9 @@
 it again. Both return the display, whose attributes hold the numbers, the axes and the artists. Only
 these two methods import matplotlib, which ``pip install "skae[plots]"`` installs.
 
+A figure of your own needs a layout, as ``plt.subplots(layout="constrained")`` has, for the names of
+features and titles to find their places.
+
 An estimator is a fitted :class:`~skae.AutoencoderTransformer`, or a fitted
 :class:`~sklearn.pipeline.Pipeline` with one among its steps. The steps before it are applied to X,
 and pictures show rows as the autoencoder sees them. Later steps are not used.

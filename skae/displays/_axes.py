@@ -24,6 +24,7 @@ DIVERGING = "RdBu_r"
 SMALL = 8  # points; the size of text beside the axes
 CHARACTERS_PER_INCH = 12  # of a title in matplotlib's default font at TITLE points
 TITLE = 11
+LABEL_INCHES = 1.5  # of the labels of rows of images
 
 
 def single(ax: Any, figsize: tuple[float, float], layout: str = "constrained") -> Any:
@@ -67,13 +68,15 @@ def grid(ax: Any, present: np.ndarray, figsize: tuple[float, float], **options: 
     return bounding, axes
 
 
-def set_title(ax: Any, title: str) -> None:
-    """Set a title, broken into lines where it would be wider than the axes."""
+def set_title(ax: Any, title: str, inches_left: float = 1.0) -> None:
+    """Set a title, broken into lines where it would be wider than the axes.
+
+    A layout is made when the figure is drawn, and leaves these inches for the labels.
+    """
     width = ax.get_position(original=True).width * ax.figure.get_figwidth()
     if ax.figure.get_layout_engine() is not None:
-        # The layout is made when the figure is drawn, and leaves about an inch for labels. Before,
-        # axes take this part of their column.
-        width = width / 0.775 - 1
+        # Before the layout, axes take this part of their column.
+        width = width / 0.775 - inches_left
     ax.set_title(_broken(title, width), loc="left", fontsize=TITLE)
 
 
@@ -179,7 +182,7 @@ class Mosaic:
         ax.tick_params(length=0, labelsize=SMALL)
         ax.spines[:].set_visible(False)
 
-    def figsize(self, n_rows: int, inches: float) -> tuple[float, float]:
-        """Return the size of a figure in which images have this many inches, text apart."""
+    def figsize(self, n_rows: int, inches: float, above: float = 0.9) -> tuple[float, float]:
+        """Return the size of a figure with images of some inches, and some above and below."""
         ratio = self.pitch[0] / self.pitch[1]
-        return max(5.0, 1.7 + inches * self.n_columns), 0.9 + inches * ratio * n_rows
+        return max(5.0, 1.7 + inches * self.n_columns), above + inches * ratio * n_rows

@@ -1,13 +1,13 @@
 """The display of what components do."""
 
 from numbers import Integral
-from typing import Any
 
 import numpy as np
 
 from skae._scikit_learn import check_matplotlib_support
 from skae.displays._axes import (
     COLORS,
+    LABEL_INCHES,
     SMALL,
     Mosaic,
     grid,
@@ -88,15 +88,14 @@ class ComponentsDisplay:
 
     Examples
     --------
-    >>> import matplotlib.pyplot as plt
     >>> from sklearn.datasets import load_digits
     >>> from skae import AutoencoderTransformer
     >>> from skae.displays import ComponentsDisplay
     >>> X, _ = load_digits(return_X_y=True)
     >>> autoencoder = AutoencoderTransformer(4, epochs=3, random_state=0).fit(X / 16)
-    >>> ComponentsDisplay.from_estimator(autoencoder, X / 16, image_shape=(8, 8))
-    <...>
-    >>> plt.show()
+    >>> display = ComponentsDisplay.from_estimator(autoencoder, X / 16, image_shape=(8, 8))
+    >>> display.outputs.shape  # steps of each component
+    (4, 7, 64)
     """
 
     def __init__(
@@ -205,8 +204,6 @@ class ComponentsDisplay:
             This display, with what it has drawn.
         """
         check_matplotlib_support(f"{type(self).__name__}.plot")
-        none: Any = None
-        self.axes_, self.image_, self.bars_ = none, none, []
         if self.image_shape is None:
             self._plot_bars(ax, max_features)
         else:
@@ -217,7 +214,7 @@ class ComponentsDisplay:
         n_components, n_steps, _ = self.outputs.shape
         mosaic = Mosaic(self.image_shape, n_steps)
         self.ax_ = ax = single(ax, mosaic.figsize(n_components, 0.7), "compressed")
-        self.figure_ = ax.figure
+        self.figure_, self.axes_, self.bars_ = ax.figure, None, []
         scale = limits(self.outputs) if self.value_range is None else self.value_range
         self.image_ = mosaic.draw(ax, self.outputs, 0, scale, cmap="gray_r")
         steps = [""] * n_steps
@@ -229,7 +226,7 @@ class ComponentsDisplay:
         title = self._amount()
         if len(names) > 1:
             title = f"{title}: {names[sizes.argmax()]} changes images most"
-        set_title(ax, f"{title}, by {sizes.max():.2g} per pixel")
+        set_title(ax, f"{title}, by {sizes.max():.2g} per pixel", LABEL_INCHES)
 
     def _plot_bars(self, ax, max_features):
         changes, n_components = self._changes(), len(self.outputs)
@@ -239,7 +236,7 @@ class ComponentsDisplay:
         present = (np.arange(n_rows * n_columns) < n_components).reshape(n_rows, n_columns)
         size = (max(6.4, 0.5 + 2.9 * n_columns), 1 + (0.7 + 0.17 * n_bars) * n_rows)
         self.ax_, self.axes_ = grid(ax, present, size)
-        self.figure_ = self.axes_[0, 0].figure
+        self.figure_, self.image_, self.bars_ = self.axes_[0, 0].figure, None, []
         most = np.abs(changes).max() or 1.0
         for panel, label, change in zip(self.axes_[present], self._labels(), changes, strict=True):
             largest = np.sort(np.argsort(-np.abs(change), kind="stable")[:n_bars])

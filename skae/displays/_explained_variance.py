@@ -41,15 +41,14 @@ class ExplainedVarianceDisplay:
 
     Examples
     --------
-    >>> import matplotlib.pyplot as plt
     >>> from sklearn.datasets import load_digits
     >>> from skae import AutoencoderTransformer
     >>> from skae.displays import ExplainedVarianceDisplay
     >>> X, _ = load_digits(return_X_y=True)
     >>> autoencoder = AutoencoderTransformer(8, epochs=3, random_state=0).fit(X / 16)
-    >>> ExplainedVarianceDisplay.from_estimator(autoencoder, X / 16)
-    <...>
-    >>> plt.show()
+    >>> display = ExplainedVarianceDisplay.from_estimator(autoencoder, X / 16)
+    >>> f"{display.pca_explained_variance_ratio[:8].sum():.2f}"
+    '0.67'
     """
 
     def __init__(self, explained_variance_ratio, *, pca_explained_variance_ratio=None):
@@ -110,15 +109,15 @@ class ExplainedVarianceDisplay:
         check_matplotlib_support(f"{type(self).__name__}.plot")
         self.ax_ = ax = single(ax, (6.4, 4.2))
         self.figure_, self.pca_line_ = ax.figure, None
-        own = np.cumsum(self.explained_variance_ratio)
-        self.line_ = self._curve(own, "autoencoder", COLORS[0], "o")
-        pca = self.pca_explained_variance_ratio
-        needed = None
+        own, pca = np.cumsum(self.explained_variance_ratio), self.pca_explained_variance_ratio
+        needed = None if pca is None else self._needed()
         if pca is not None:
-            needed = self._needed()
-            shown = max(len(own), needed or 2 * len(own))
-            self.pca_line_ = self._curve(np.cumsum(pca[:shown]), "PCA", COLORS[6], "s")
+            # Below the other curve, and with larger markers, so that both show where they agree.
+            shown = np.cumsum(pca)[: max(len(own), needed or 2 * len(own))]
+            self.pca_line_ = self._curve(shown, "PCA", COLORS[6], marker="s", markersize=6)
             ax.axhline(own[-1], color="0.75", linewidth=0.8, zorder=0)
+        self.line_ = self._curve(own, "autoencoder", COLORS[0], marker="o", markersize=3.5)
+        if pca is not None:
             ax.legend(frameon=False, loc="lower right", fontsize=SMALL + 1)
         ax.set(xlabel="number of components", ylabel="explained variance, cumulative")
         ax.xaxis.get_major_locator().set_params(integer=True)
@@ -129,10 +128,10 @@ class ExplainedVarianceDisplay:
         despine(ax)
         return self
 
-    def _curve(self, cumulative, label, color, marker):
+    def _curve(self, cumulative, label, color, **markers):
         x = np.arange(1, len(cumulative) + 1)
-        style = {"marker": marker, "markersize": 4} if len(x) <= 50 else {}
-        (line,) = self.ax_.plot(x, cumulative, color=color, label=label, linewidth=1.4, **style)
+        style = {"color": color, "linewidth": 1.4} | (markers if len(x) <= 60 else {})
+        (line,) = self.ax_.plot(x, cumulative, label=label, **style)
         return line
 
     def _needed(self):
@@ -147,9 +146,11 @@ class ExplainedVarianceDisplay:
         title = f"{n} component{'s' * (n != 1)} explain{'s' * (n == 1)} {percent(kept)}"
         if pca is None:
             return title
-        same = percent(np.sum(pca[:n]))
+        title = f"{title}, PCA's {percent(np.sum(pca[:n]))}"
+        if needed is not None and needed <= n:
+            return title
         amount = f"more than {len(pca)}" if needed is None else needed
-        return f"{title}, PCA's {same}. PCA needs {amount} for as much"
+        return f"{title}. PCA needs {amount} for as much"
 
 
 def _pca(rows, n_components):

@@ -52,15 +52,14 @@ class FeatureErrorDisplay:
 
     Examples
     --------
-    >>> import matplotlib.pyplot as plt
     >>> from sklearn.datasets import load_digits
     >>> from skae import AutoencoderTransformer
     >>> from skae.displays import FeatureErrorDisplay
     >>> X, _ = load_digits(return_X_y=True)
     >>> autoencoder = AutoencoderTransformer(8, epochs=3, random_state=0).fit(X / 16)
-    >>> FeatureErrorDisplay.from_estimator(autoencoder, X / 16)
-    <...>
-    >>> plt.show()
+    >>> display = FeatureErrorDisplay.from_estimator(autoencoder, X / 16)
+    >>> display.errors.shape
+    (64,)
     """
 
     def __init__(
@@ -168,12 +167,15 @@ class FeatureErrorDisplay:
         self.ax_ = ax = single(ax, (5.4, 4.4))
         self.figure_ = ax.figure
         channels = np.ma.masked_invalid(np.reshape(self.errors, (*self.image_shape[:2], -1)))
-        self.image_ = ax.imshow(
-            channels.mean(axis=-1), vmin=0, cmap="cividis", interpolation="nearest"
-        )
+        pixels = channels.mean(axis=-1)
+        # A pixel that hardly varies may have a hundred times the error of all others.
+        known = pixels.compressed()
+        most = np.quantile(known, 0.98) if len(known) else 1.0
+        self.image_ = ax.imshow(pixels, vmin=0, vmax=most, cmap="cividis", interpolation="nearest")
         ax.set_facecolor("0.88")
         ax.set(xlabel="column of pixels", ylabel="row of pixels")
-        bar = self.figure_.colorbar(self.image_, ax=ax)
+        extend = "max" if len(known) and known.max() > most else "neither"
+        bar = self.figure_.colorbar(self.image_, ax=ax, extend=extend)
         bar.set_label(self._label())
         bar.outline.set_visible(False)
 
@@ -194,10 +196,10 @@ class FeatureErrorDisplay:
         # The outermost pixels hardly vary, so the largest error of an image says little.
         error = np.median(self.errors[order]) if image else self.errors[order[0]]
         if self.relative_to == "training":
-            which = "The median pixel has an" if image else f"{name} has the largest"
-            found = f"{which} error: {error:.2g} times that of training rows"
+            which = "The median pixel's error" if image else f"The error of {name}, the largest,"
+            found = f"{which} is {error:.2g} times that of training rows"
         else:
-            which = "of the median pixel" if image else f"of {name}, the most"
+            which = "at the median pixel" if image else f"of {name}, the most"
             lost = "" if self.total is None else f"{percent(self.total)} of the variance is lost; "
             found = f"{lost}{percent(error)} {which}"
         if not image and max_features < len(order):

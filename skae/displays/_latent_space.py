@@ -66,15 +66,14 @@ class LatentSpaceDisplay:
 
     Examples
     --------
-    >>> import matplotlib.pyplot as plt
     >>> from sklearn.datasets import load_digits
     >>> from skae import AutoencoderTransformer
     >>> from skae.displays import LatentSpaceDisplay
     >>> X, y = load_digits(return_X_y=True)
     >>> autoencoder = AutoencoderTransformer(2, epochs=3, random_state=0).fit(X / 16)
-    >>> LatentSpaceDisplay.from_estimator(autoencoder, X / 16, y)
-    <...>
-    >>> plt.show()
+    >>> display = LatentSpaceDisplay.from_estimator(autoencoder, X / 16, y)
+    >>> display.codes.shape
+    (1797, 2)
     """
 
     def __init__(self, codes, *, y=None, explained_variance_ratio=None, title=None):
@@ -295,8 +294,7 @@ class Labels:
             import matplotlib
 
             colormap = matplotlib.colormaps["viridis"].with_extremes(bad=OTHERS)
-            values = np.ma.masked_invalid(self.y[order].astype(float))
-            return {"c": values, "cmap": colormap, "plotnonfinite": True}
+            return {"c": self.y[order].astype(float), "cmap": colormap, "plotnonfinite": True}
         colors = np.empty(len(order), dtype=object)
         for _, members, color in self.groups():
             colors[members] = color

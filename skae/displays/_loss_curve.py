@@ -61,15 +61,14 @@ class LossCurveDisplay:
 
     Examples
     --------
-    >>> import matplotlib.pyplot as plt
     >>> from sklearn.datasets import load_digits
     >>> from skae import AutoencoderTransformer
     >>> from skae.displays import LossCurveDisplay
     >>> X, _ = load_digits(return_X_y=True)
     >>> autoencoder = AutoencoderTransformer(8, epochs=3, random_state=0).fit(X / 16)
-    >>> LossCurveDisplay.from_estimator(autoencoder)
-    <...>
-    >>> plt.show()
+    >>> display = LossCurveDisplay.from_estimator(autoencoder)
+    >>> display.kept_epoch
+    3
     """
 
     def __init__(

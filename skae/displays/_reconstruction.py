@@ -2,7 +2,6 @@
 
 import textwrap
 from numbers import Integral
-from typing import Any
 
 import numpy as np
 
@@ -10,6 +9,7 @@ from skae._scikit_learn import check_matplotlib_support
 from skae.displays._axes import (
     COLORS,
     DIVERGING,
+    LABEL_INCHES,
     SMALL,
     Mosaic,
     despine,
@@ -53,13 +53,10 @@ class ReconstructionDisplay:
     Attributes
     ----------
     ax_ : matplotlib Axes or None
-        Axes with the images, or None for profiles.
+        Axes with the images, or around the profiles. None if `ax` was an array of axes.
 
     axes_ : ndarray of shape (2, n_samples) or (1, n_samples) or None
         Axes with the profiles, and below with the differences if there are any. None for images.
-
-    bounding_ax_ : matplotlib Axes or None
-        Axes around the profiles, if `ax` was not an array of axes.
 
     figure_ : matplotlib Figure
         Figure containing the picture.
@@ -77,15 +74,14 @@ class ReconstructionDisplay:
 
     Examples
     --------
-    >>> import matplotlib.pyplot as plt
     >>> from sklearn.datasets import load_digits
     >>> from skae import AutoencoderTransformer
     >>> from skae.displays import ReconstructionDisplay
     >>> X, _ = load_digits(return_X_y=True)
     >>> autoencoder = AutoencoderTransformer(8, epochs=3, random_state=0).fit(X / 16)
-    >>> ReconstructionDisplay.from_estimator(autoencoder, X / 16, image_shape=(8, 8))
-    <...>
-    >>> plt.show()
+    >>> display = ReconstructionDisplay.from_estimator(autoencoder, X / 16, image_shape=(8, 8))
+    >>> list(display.rows)
+    ['original', 'reconstruction']
     """
 
     def __init__(
@@ -178,9 +174,6 @@ class ReconstructionDisplay:
             This display, with what it has drawn.
         """
         check_matplotlib_support(f"{type(self).__name__}.plot")
-        none: Any = None
-        self.ax_, self.axes_, self.bounding_ax_ = none, none, none
-        self.images_, self.lines_ = [], []
         if self.image_shape is None:
             self._plot_profiles(ax)
         else:
@@ -191,8 +184,10 @@ class ReconstructionDisplay:
         rows = np.asarray(list(self.rows.values()))
         mosaic = Mosaic(self.image_shape, rows.shape[1])
         n = len(rows) + (self.differences is not None)
-        self.ax_ = ax = single(ax, mosaic.figsize(n, 0.85), "compressed")
-        self.figure_ = ax.figure
+        above = 0.9 if self.title else 0.1
+        self.ax_ = ax = single(ax, mosaic.figsize(n, 0.85, above), "compressed")
+        self.figure_, self.axes_ = ax.figure, None
+        self.images_, self.lines_ = [], []
         labels, columns = list(self.rows), [""] * rows.shape[1]
         # On the scale of the first ones: reconstructions beyond it would fade all the others.
         self.images_.append(mosaic.draw(ax, rows, 0, limits(rows[0]), cmap="gray_r"))
@@ -205,9 +200,9 @@ class ReconstructionDisplay:
             labels.append("difference")
             columns = [f"{error:.2g}" for error in np.square(differences).mean(axis=1)]
             ax.set_xlabel("mean squared error of each", fontsize=SMALL)
-        mosaic.label(ax, [textwrap.fill(label, 18) for label in labels], columns)
+        mosaic.label(ax, [_wrapped(label) for label in labels], columns)
         if self.title:
-            set_title(ax, self.title)
+            set_title(ax, self.title, LABEL_INCHES)
 
     def _color_bar(self, mosaic):
         """Draw the scale of the differences beside them."""
@@ -223,13 +218,14 @@ class ReconstructionDisplay:
         rows = {name: np.asarray(values) for name, values in self.rows.items()}
         n_samples, n_features = next(iter(rows.values())).shape
         n = 1 + (self.differences is not None)
-        self.bounding_ax_, self.axes_ = grid(
+        self.ax_, self.axes_ = grid(
             ax,
             np.ones((n, n_samples), dtype=bool),
             (1 + 3.4 * n_samples, 1.2 + 2.0 * n),
             height_ratios=(3, 2)[:n],
         )
         self.figure_ = self.axes_[0, 0].figure
+        self.images_, self.lines_ = [], []
         for sample, (top, *below) in enumerate(self.axes_.T):
             for number, (name, values) in enumerate(rows.items()):
                 color = (0, 6, 4, 8, 5)[number % 5]
@@ -239,7 +235,7 @@ class ReconstructionDisplay:
             top.set_title(f"row {number}", fontsize=SMALL + 1)
             for lower in below:
                 self._plot_difference(lower, np.asarray(self.differences)[sample])
-        self._label_profiles(rows, n_features)
+        self._label_profiles(self.axes_, rows, n_features)
 
     def _plot_difference(self, ax, difference):
         ax.axhline(0, color="0.7", linewidth=0.8)
@@ -248,7 +244,7 @@ class ReconstructionDisplay:
         error = np.square(difference).mean()
         ax.set_title(f"mean squared error {error:.2g}", fontsize=SMALL)
 
-    def _label_profiles(self, rows, n_features):
+    def _label_profiles(self, axes, rows, n_features):
         names = self.feature_names
         names = [f"x{i}" for i in range(n_features)] if names is None else names
         scales = [limits(np.asarray(list(rows.values())))]
@@ -256,17 +252,21 @@ class ReconstructionDisplay:
             most = np.abs(self.differences).max() or 1.0
             scales.append((-most, most))
         for i, (low, high) in enumerate(scales):
-            for ax in self.axes_[i]:
+            for ax in axes[i]:
                 ax.set_ylim(low - 0.05 * (high - low), high + 0.05 * (high - low))
                 ax.tick_params(labelsize=SMALL)
                 label_features(ax, names, shown=i == len(scales) - 1)
                 despine(ax)
-                ax.tick_params(labelleft=ax is self.axes_[i, 0])
-        for ax, label in zip(self.axes_[:, 0], ("value", "difference"), strict=False):
+                ax.tick_params(labelleft=ax is axes[i, 0])
+        for ax, label in zip(axes[:, 0], ("value", "difference"), strict=False):
             ax.set_ylabel(label, fontsize=SMALL + 1)
-        self.axes_[0, 0].legend(fontsize=SMALL, frameon=False)
+        axes[0, 0].legend(fontsize=SMALL, frameon=False)
         if self.title:
-            set_grid_title(self.axes_, self.title)
+            set_grid_title(axes, self.title)
+
+
+def _wrapped(label):
+    return textwrap.fill(label, 18, break_long_words=False)
 
 
 def _samples(n_samples, n_rows, default):
@@ -284,6 +284,6 @@ def _found(originals, reconstructed):
     variance = originals.astype(float).var(axis=0).mean()
     n = len(originals)
     start = f"Mean squared error {lost:.3g} of {n:,} row{'s' * (n != 1)}"
-    if lost > variance:
+    if lost >= variance:
         return start
     return f"{start}: {percent(1 - lost / variance)} of the variance is kept"
