@@ -5,9 +5,11 @@ import argparse
 import matplotlib
 
 matplotlib.use("Agg")
-import matplotlib.pyplot as plt
+import matplotlib.pyplot as plt  # noqa: F401  (the examples take it from here)
 import numpy as np
 from sklearn.model_selection import train_test_split
+
+from skae.displays import ReconstructionDisplay
 
 
 def parse_arguments(description, picture=None):
@@ -34,18 +36,12 @@ def error(X, target):
 
 def draw(rows, output, n_columns=10):
     """Save a picture with a labeled row of images for each item of a dict."""
-    size = (n_columns, 1.25 * len(rows))
-    figure, axes = plt.subplots(len(rows), n_columns, figsize=size)
-    figure.subplots_adjust(left=0.01, right=0.99, bottom=0.01, top=1 - 0.25 / size[1], hspace=0.3)
-    for row_axes, (label, images) in zip(axes, rows.items(), strict=True):
-        row_axes[0].set_title(label, loc="left", fontsize=10)
-        for axis, image in zip(row_axes, images, strict=False):
-            side = int(np.sqrt(len(image)))
-            axis.imshow(
-                image.reshape(side, side), "gray_r", vmin=0, vmax=1, interpolation="nearest"
-            )
-            axis.axis("off")
-    figure.savefig(output, dpi=100)
+    shown = {}
+    for label, images in rows.items():
+        shown[label] = np.full((n_columns, 784), np.nan)
+        shown[label][: len(images)] = images[:n_columns]
+    display = ReconstructionDisplay(shown, image_shape=(28, 28)).plot()
+    display.figure_.savefig(output, dpi=100)
     print(f"Picture: {output}")
 
 

@@ -9,6 +9,7 @@ from sklearn.decomposition import PCA
 from sklearn.neighbors import KNeighborsClassifier
 
 from skae import AutoencoderTransformer
+from skae.displays import LatentSpaceDisplay
 
 arguments = parse_arguments(__doc__, "plot_labels.png")
 X_train, X_test, y_train, y_test = load_scaled(arguments)
@@ -29,14 +30,10 @@ for axis, (name, transformer) in zip(axes, transformers.items(), strict=True):
     accuracy = KNeighborsClassifier().fit(codes, y_train).score(test_codes, y_test)
     lost = error(transformer.inverse_transform(test_codes), X_test)
     print(f"{name:26}{accuracy:23.3f}{lost:23.4f}")
-    points = axis.scatter(*test_codes[:3000].T, c=y_test[:3000], s=6, cmap="tab10", vmin=0, vmax=9)
-    axis.set_title(f"{name}: accuracy {accuracy:.2f}", fontsize=11)
-    axis.set_xticks([])
-    axis.set_yticks([])
+    title = f"{name}: accuracy {accuracy:.2f}"
+    display = LatentSpaceDisplay(test_codes[:3000], y=y_test[:3000], title=title).plot(ax=axis)
+    if axis is not axes[-1]:
+        display.legend_.remove()
 
-# %%
-# Save the picture, with a legend of the digits.
-handles, _ = points.legend_elements(num=None)
-figure.legend(handles, range(10), loc="outside right center", frameon=False, title="digit")
 figure.savefig(arguments.output, dpi=120)
 print(f"Picture: {arguments.output}")

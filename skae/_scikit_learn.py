@@ -7,6 +7,7 @@ from sklearn import config_context
 from sklearn.base import _fit_context
 from sklearn.exceptions import InconsistentVersionWarning
 from sklearn.utils import check_random_state
+from sklearn.utils._optional_dependencies import check_matplotlib_support
 from sklearn.utils._param_validation import (
     Interval,
     StrOptions,
@@ -30,6 +31,7 @@ __all__ = [
     "StrOptions",
     "_check_sample_weight",
     "_fit_context",
+    "check_matplotlib_support",
     "fit_task",
     "in_container",
     "request_metadata",

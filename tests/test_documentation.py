@@ -6,11 +6,13 @@ import importlib.util
 import inspect
 import pathlib
 import re
+import sys
 import tomllib
 
 import numpydoc.validate
 import pytest
 
+import skae.displays
 import skae.onnx
 from skae import AutoencoderTransformer, _autoencoder, _loading
 
@@ -23,6 +25,12 @@ PUBLIC = ["AutoencoderTransformer", "ModelFileError", "load"] + [
     if not name.startswith("_") and member.__module__.startswith("skae")
 ]
 PUBLIC += [f"onnx.{name}" for name in skae.onnx.__all__]
+PUBLIC += [
+    f"displays.{name}{method}"
+    for name in skae.displays.__all__
+    for method in ("", ".from_estimator", ".plot")
+]
+DISPLAYS = [sys.modules[getattr(skae.displays, name).__module__] for name in skae.displays.__all__]
 ROOT = pathlib.Path(__file__).parents[1]
 SCRIPTS = [
     path for folder in ("examples", "benchmarks") for path in sorted((ROOT / folder).glob("*.py"))
@@ -69,7 +77,7 @@ def test_docstrings_follow_numpydoc(name):
     assert [error for error in report["errors"] if error[0] not in IGNORED] == []
 
 
-@pytest.mark.parametrize("module", [_autoencoder, _loading, skae.onnx])
+@pytest.mark.parametrize("module", [_autoencoder, _loading, skae.onnx, *DISPLAYS])
 def test_examples_in_docstrings_run(module):
     failed, attempted = doctest.testmod(module)
     assert failed == 0

@@ -12,6 +12,7 @@ PACKAGE = pathlib.Path(skae.__file__).parent
 ROOMS = {
     "__init__": {"_autoencoder", "_files", "_loading"},
     "onnx": {"_autoencoder", "_network"},
+    "displays": {"_autoencoder", "_data"},
     "_loading": {"_autoencoder", "_files", "_parameters"},
     "_autoencoder": {
         *("_data", "_files", "_fitting", "_keras", "_network", "_parameters", "_reconstruction")
