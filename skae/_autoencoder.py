@@ -249,6 +249,10 @@ class AutoencoderTransformer(
     of each network, batch size, loss and optimizer takes 0.4 s and 5 MB to compile it, or 1 s
     with three hidden layers. Sample weights equal copies exactly if all rows fit into one batch.
 
+    Callbacks of scikit-learn 1.9 follow each training run, its validations being tasks, and may end the
+    training, which keeps the best weights so far: `estimator.set_callbacks(ProgressBar())`. Keras'
+    own are not taken, since one fit trains several networks, and not with Keras' loop.
+
     Where X has more columns than rows, or more than 1,024, a network with squared error and a
     linear output is trained on principal scores, and the axes are folded into its first and last
     layers. This is exact for a dense X of up to 1,024 rows, which lie in the span of the axes.
