@@ -4,10 +4,9 @@
     tensorboard --logdir logs
 
 The estimator takes callbacks of scikit-learn 1.9 and not those of Keras, since it trains several
-networks in one fit, with a loop of its own. A callback that Keras has for another purpose mostly has
-a counterpart: `early_stopping` keeps the best weights, `learning_rate` follows a cycle, and
-`AutoencoderTransformer.save` writes what was fitted. A callback whose `on_fit_task_end` returns True
-ends the training.
+networks in one fit, with a loop of its own. Most of Keras' callbacks have a counterpart:
+`early_stopping` keeps the best weights, `learning_rate` follows a cycle, and `save` writes what was
+fitted. A callback whose `on_fit_task_end` returns True ends the training.
 """
 
 import argparse

@@ -249,9 +249,9 @@ class AutoencoderTransformer(
     of each network, batch size, loss and optimizer takes 0.4 s and 5 MB to compile it, or 1 s
     with three hidden layers. Sample weights equal copies exactly if all rows fit into one batch.
 
-    Callbacks of scikit-learn 1.9 follow each training run, its validations being tasks, and may end the
-    training, which keeps the best weights so far: `estimator.set_callbacks(ProgressBar())`. Keras'
-    own are not taken, since one fit trains several networks, and not with Keras' loop.
+    Callbacks of scikit-learn 1.9, such as ``set_callbacks(ProgressBar())``, see a task for each
+    training run and for each validation. They may end the training, which keeps the best weights so
+    far. Keras' callbacks are not taken, since one fit trains several networks in a loop of its own.
 
     Where X has more columns than rows, or more than 1,024, a network with squared error and a
     linear output is trained on principal scores, and the axes are folded into its first and last
