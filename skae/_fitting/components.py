@@ -94,15 +94,15 @@ def _kept_part(errors, rows):
     return 1 - errors / total if total > 0 else np.ones_like(errors)
 
 
-def fewest_components(candidate: Candidate, rows: Split) -> Candidate:
+def fewest_components(given: Candidate, rows: Split) -> Candidate:
     """Return the candidate with the fewest components that keep the fraction that is asked for.
 
     The candidate has as many as PCA needs, which are enough if PCA may be kept.
     """
-    fraction = candidate.settings.n_components
+    fraction = given.settings.n_components
     assert isinstance(fraction, float)
-    splits = held_out(candidate, rows)
-    candidate, plain = choose_output(candidate, rows.training, splits[0])
+    splits = held_out(given, rows)
+    candidate, plain = choose_output(given, rows.training, splits[0])
     if candidate.is_annealed and plain is not None:
         candidate = candidate._replace(keeps_last=True)
     low, high = 0, candidate.spec.n_components
@@ -115,7 +115,7 @@ def fewest_components(candidate: Candidate, rows: Split) -> Candidate:
         number = _between(low, high, known, fraction)
         known[number] = _kept(candidate, splits, number)
         low, high = (low, number) if known[number] >= fraction else (number, high)
-    return candidate.with_spec(n_components=high)
+    return given.with_spec(n_components=high)
 
 
 def _enough(candidate, splits, known):
