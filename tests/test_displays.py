@@ -7,6 +7,7 @@ import sys
 
 import matplotlib
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.datasets import load_breast_cancer, load_digits
@@ -15,7 +16,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 import skae
 from skae import AutoencoderTransformer
@@ -171,6 +172,18 @@ def test_the_steps_before_the_autoencoder_are_applied_and_those_behind_it_are_no
     assert_array_equal(through.codes, step.transform(scaled))
     rows = ReconstructionDisplay.from_estimator(pipeline, TABLE.data).rows
     assert_allclose(rows["original"], scaled.to_numpy()[[0, 189, 379]])
+
+
+def test_arrays_of_a_scaler_keep_the_names_of_the_columns():
+    pipe = make_pipeline(StandardScaler(), AutoencoderTransformer(2, hidden_layer_sizes=()))
+    for data, first in ((TABLE.data, "mean radius"), (TABLE.data.to_numpy(), "x0")):
+        display = FeatureErrorDisplay.from_estimator(pipe.fit(data), data)
+        assert display.feature_names[0] == first
+    nameless = make_pipeline(
+        FunctionTransformer(), AutoencoderTransformer(2, hidden_layer_sizes=())
+    )
+    display = FeatureErrorDisplay.from_estimator(nameless.fit(X), X)
+    assert list(display.feature_names) == [f"x{i}" for i in range(64)]
 
 
 @grids
@@ -391,6 +404,29 @@ def test_bools_and_few_integers_are_classes_and_floats_are_numbers(autoencoder):
     assert draw(None).legend_ is draw(None).colorbar_ is None
 
 
+def test_labels_that_cannot_be_drawn_are_refused(autoencoder):
+    with pytest.raises(ValueError, match="Input y contains infinity"):
+        LatentSpaceDisplay.from_estimator(autoencoder, X, np.where(y > 4, np.inf, 1.0))
+    mixed = np.array([1, "one", *y[2:]], dtype=object)
+    with pytest.raises(TypeError, match=r"y must have labels that can be sorted.*int.*str"):
+        LatentSpaceDisplay.from_estimator(autoencoder, X, mixed)
+
+
+@pytest.mark.parametrize("dtype", ["string", "category"])
+def test_missing_labels_of_pandas_are_missing(autoencoder, dtype):
+    labels = pd.Series(y).astype("string").where(y > 2)
+    display = LatentSpaceDisplay.from_estimator(autoencoder, X, labels.astype(dtype))
+    names = [text.get_text() for text in display.legend_.get_texts()]
+    assert names == ["3", "4", "5", "6", "7", "8", "9", "missing"]
+
+
+def test_labels_in_arrays_of_objects_are_known(autoencoder):
+    labels = np.array([np.int64(label) for label in y], dtype=object)
+    display = LatentSpaceDisplay.from_estimator(autoencoder, X, labels)
+    names = [text.get_text() for text in display.legend_.get_texts()]
+    assert names == [str(digit) for digit in range(10)]
+
+
 def test_missing_numbers_are_drawn_and_do_not_count(autoencoder):
     numbers = X[:, 20].astype(float)
     numbers[:100] = np.nan
@@ -567,6 +603,15 @@ def test_errors_of_training_rows_are_as_usual(autoencoder):
     assert display.ax_.get_xlabel() == "mean squared error / that of training rows"
     with pytest.raises(ValueError, match="relative_to must be 'variance' or 'training'"):
         FeatureErrorDisplay.from_estimator(autoencoder, X, relative_to="mean")
+
+
+def test_without_variance_there_is_nothing_to_compare_with(autoencoder):
+    for rows in (X[:1], np.tile(X[:1], (3, 1))):
+        with pytest.raises(ValueError, match="All features of X are constant"):
+            FeatureErrorDisplay.from_estimator(autoencoder, rows)
+    assert FeatureErrorDisplay.from_estimator(autoencoder, X[:1], relative_to="training").bars_
+    with pytest.raises(ValueError, match="minimum of 2 is required by ExplainedVarianceDisplay"):
+        ExplainedVarianceDisplay.from_estimator(autoencoder, X[:1])
 
 
 def test_errors_of_pixels_are_an_image(autoencoder):
