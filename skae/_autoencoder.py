@@ -1,5 +1,6 @@
 """The estimator: what users see of skae."""
 
+import contextlib
 from numbers import Integral
 
 import numpy as np
@@ -14,6 +15,7 @@ from skae._files.state import State
 from skae._files.storage import write
 from skae._fitting.candidates import Split
 from skae._fitting.fit import fit
+from skae._fitting.progress import Progress
 from skae._fitting.resolve import resolve
 from skae._framework import load_framework
 from skae._network import inference
@@ -22,17 +24,27 @@ from skae._parameters import CONSTRAINTS, generates
 from skae._reconstruction import ReconstructionMixin
 from skae._rollback import merged, twin
 from skae._scikit_learn import (
+    CallbackSupportMixin,
     _fit_context,
+    fit_task,
     in_container,
     requested_metadata,
     seed_of,
+    visual_block,
     warn_of_version,
 )
 from skae._version import __version__
 
+# What a fit sees of X besides its values.
+SEEN = ("n_features_in_", "feature_names_in_")
+
 
 class AutoencoderTransformer(
-    ReconstructionMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
+    CallbackSupportMixin,
+    ReconstructionMixin,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    BaseEstimator,
 ):
     """Nonlinear dimensionality reduction with a Keras autoencoder.
 
@@ -166,7 +178,9 @@ class AutoencoderTransformer(
         Whether `fit` continues from the weights of the previous call, with a new optimizer.
 
     verbose : int or bool, default=0
-        Whether to print a line for each validation, or each epoch if there is none.
+        With 1, a line says what is being computed, after how many epochs, with which losses and for
+        how long still. With 2, a line is printed for each validation, or each epoch if there is
+        none. Both say in the end what was kept.
 
     random_state : int, RandomState instance or None, default=None
         Seed of random weights, the shuffle and the rows held out. An int gives the same bits with
@@ -235,6 +249,10 @@ class AutoencoderTransformer(
     of each network, batch size, loss and optimizer takes 0.4 s and 5 MB to compile it, or 1 s
     with three hidden layers. Sample weights equal copies exactly if all rows fit into one batch.
 
+    Callbacks of scikit-learn 1.9, such as ``set_callbacks(ProgressBar())``, see a task for each
+    training run and for each validation. They may end the training, which keeps the best weights so
+    far. Keras' callbacks are not taken, since one fit trains several networks in a loop of its own.
+
     Where X has more columns than rows, or more than 1,024, a network with squared error and a
     linear output is trained on principal scores, and the axes are folded into its first and last
     layers. This is exact for a dense X of up to 1,024 rows, which lie in the span of the axes.
@@ -276,6 +294,9 @@ class AutoencoderTransformer(
     """
 
     _parameter_constraints = CONSTRAINTS
+    # An address such as "https://HOME/{estimator_module}.{estimator_name}.html" makes scikit-learn
+    # show what the parameters mean in a notebook. There is no home yet.
+    _doc_link_module, _doc_link_template = "skae", ""
 
     def __init__(
         self,
@@ -366,8 +387,13 @@ class AutoencoderTransformer(
         """
         # All changes happen to a copy, and are taken over at once when everything has succeeded.
         before, fitted = self.__dict__.copy(), twin(self)
-        fitted._fit(X, y, sample_weight, X_val, y_val)
-        self.__dict__ = merged(before, self.__dict__, fitted.__dict__)
+        task = fit_task(self, X, y, sample_weight)
+        with contextlib.closing(Progress(self.verbose, task)) as progress:
+            fitted._fit(X, y, sample_weight, (X_val, y_val), progress)
+        after = merged(before, self.__dict__, fitted.__dict__)
+        if task is not None:
+            task.end(after)
+        self.__dict__ = after
         return self
 
     def transform(self, X):
@@ -482,38 +508,55 @@ class AutoencoderTransformer(
     def _n_features_out(self):
         return self.n_components_
 
-    def _fit(self, X, y, sample_weight, X_val, y_val):
+    def _fit(self, X, y, sample_weight, held_out, progress):
         """Fit this copy of the estimator."""
         warm = self.warm_start and hasattr(self, "weights_")
         rows, labels = training_rows(self, X, y, sample_weight, reset=not warm)
         head = None if labels is None else labels.head
         candidate = resolve(self, rows, self.network_ if warm else None, head)
+        candidate = candidate.with_settings(seed=seed_of(self), progress=progress)
+        X_val, y_val = held_out
         held = None if X_val is None else validation_rows(self, X_val, y_val, rows.dtype, labels)
         check_rows(self.loss, rows, held)
         previous = self.weights_ if warm else None
         if warm and labels is not None:
             previous = [*self.weights_, *labels.unfold(*self.head_)]
-        result, found = fit(candidate, Split(rows, held), previous, seed_of(self))
-        self._n_components_given = self.n_components
-        self.network_ = result.candidate.spec.to_dict()
-        self.n_components_: int = self.network_["n_components"]
-        self.weights_ = result.weights
+        given = {name: value for name, value in vars(self).items() if name in SEEN}
+        progress.attributes = lambda result: given | self._found(result, labels, warm)
+        result, found = fit(candidate, Split(rows, held), previous)
+        found_now = self._found(result, labels, warm)
         for name in ("head_", "classes_"):
             self.__dict__.pop(name, None)
+        self.__dict__.update(found_now)
+        self._n_components_given = self.n_components
+        self._explained_variance_ratio = found.explained_variance_ratio
+        self.feature_errors_ = found.feature_errors
+
+    def _found(self, result, labels, warm):
+        """Return the fitted attributes for what training has found, after earlier fits."""
+        network = result.candidate.spec.to_dict()
+        weights = result.weights
+        found = {"network_": network, "n_components_": network["n_components"]}
         if labels is not None:
-            self.weights_ = result.weights[:-2]
-            self.head_: list[np.ndarray] = labels.fold(*result.weights[-2:])
+            weights, found["head_"] = weights[:-2], labels.fold(*weights[-2:])
             if labels.classes is not None:
-                self.classes_ = labels.classes
-        earlier = (self.loss_curve_, self.validation_loss_curve_) if warm else ([], [])
-        self.loss_curve_: list[float] = earlier[0] + result.losses
-        self.validation_loss_curve_: list[float] = earlier[1] + result.validation_losses
-        epochs = [len(earlier[0]) + epoch for epoch in result.checked_epochs]
-        self.validation_epochs_: list[int] = (self.validation_epochs_ if warm else []) + epochs
-        self.n_iter_ = len(self.loss_curve_)
-        self._explained_variance_ratio: np.ndarray | None = found.explained_variance_ratio
-        self.feature_errors_: np.ndarray = found.feature_errors
-        self.gain_over_pca_: float | None = 0.0 if result.keeps_pca else result.gain
+                found["classes_"] = labels.classes
+        names = ("loss_curve_", "validation_loss_curve_", "validation_epochs_")
+        curves = [getattr(self, name) if warm else [] for name in names]
+        epochs = [len(curves[0]) + epoch for epoch in result.checked_epochs]
+        now = (result.losses, result.validation_losses, epochs)
+        for name, earlier, later in zip(names, curves, now, strict=True):
+            found[name] = earlier + later
+        n_epochs = len(found["loss_curve_"])
+        gain = 0.0 if result.keeps_pca else result.gain
+        return found | {"weights_": weights, "n_iter_": n_epochs, "gain_over_pca_": gain}
+
+    def _sk_visual_block_(self):
+        if not hasattr(self, "weights_"):
+            return visual_block(self, None)
+        spec = self._spec()
+        caption = " -> ".join(map(str, [*spec.encoder_widths, *spec.decoder_widths[1:]]))
+        return visual_block(self, caption + ", PCA kept" * (self.gain_over_pca_ == 0))
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

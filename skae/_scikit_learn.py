@@ -16,17 +16,29 @@ from sklearn.utils._param_validation import (
 from sklearn.utils._set_output import ADAPTERS_MANAGER, _get_output_config
 from sklearn.utils.validation import _check_sample_weight
 
+try:
+    from sklearn.callback import CallbackSupportMixin
+except ImportError:  # before scikit-learn 1.9
+
+    class CallbackSupportMixin:  # type: ignore[no-redef]
+        """Stand-in where scikit-learn has no callbacks."""
+
+
 __all__ = [
+    "CallbackSupportMixin",
+    "FitTask",
     "Interval",
     "StrOptions",
     "_check_sample_weight",
     "_fit_context",
     "check_matplotlib_support",
+    "fit_task",
     "in_container",
     "request_metadata",
     "requested_metadata",
     "seed_of",
     "validate_parameter_constraints",
+    "visual_block",
     "warn_of_version",
 ]
 
@@ -41,6 +53,65 @@ def in_container(estimator, array, original):
         columns = [f"x{i}" for i in range(estimator.n_features_in_)]
     adapter = ADAPTERS_MANAGER.adapters[container]
     return adapter.create_container(array, original, columns=columns)
+
+
+class FitTask:
+    """A fit as the root of the tasks that scikit-learn's callbacks follow.
+
+    The root has a task for each training run, which has one for each validation. Callbacks may ask
+    for the rows and for an estimator with what is fitted so far. Those that score need a `y`, and
+    for an autoencoder without labels it is X.
+    """
+
+    def __init__(self, estimator, X, y, sample_weight):
+        weights = None if sample_weight is None else {"sample_weight": sample_weight}
+        # Made for the estimator itself and not for a copy, since its end is looked for there.
+        self._given = {
+            "estimator": estimator,
+            "X": X,
+            "y": X if y is None else y,
+            "metadata": weights,
+        }
+        self._context = estimator._init_callback_context(max_subtasks=None)
+        self._context.call_on_fit_task_begin(**self._given)
+
+    def begin(self, name, n_checks):
+        """Return the task of a run with at most `n_checks` validations."""
+        run = object.__new__(FitTask)
+        run._given = self._given
+        run._context = self._context.subcontext(name, max_subtasks=n_checks)
+        run._context.call_on_fit_task_begin(**self._given)
+        return run
+
+    def check(self, attributes):
+        """Report a validation, and return whether a callback asks to stop."""
+        step = self._context.subcontext("validation")
+        step.call_on_fit_task_begin(**self._given)
+        return step.call_on_fit_task_end(**self._given, reconstruction_attributes=attributes)
+
+    def end(self, attributes=None):
+        self._context.call_on_fit_task_end(**self._given, reconstruction_attributes=attributes)
+
+
+def fit_task(estimator, X, y, sample_weight):
+    """Return the task of a fit, or None if no callback of scikit-learn follows it."""
+    followed = getattr(estimator, "_skl_callbacks", None)
+    if not (followed or hasattr(estimator, "_parent_callback_ctx")):
+        return None
+    return FitTask(estimator, X, y, sample_weight)
+
+
+def visual_block(estimator, caption):
+    """Return how an estimator is drawn in a notebook, with a line below its name."""
+    from sklearn.utils._repr_html.estimator import _VisualBlock
+
+    return _VisualBlock(
+        "single",
+        estimator,
+        names=type(estimator).__name__,
+        name_details=str(estimator),
+        name_caption=caption,
+    )
 
 
 def seed_of(estimator):

@@ -112,7 +112,7 @@ def test_parallelism_inside_parallelism_gives_the_scores_of_one():
 def test_pipeline_memory_hits_the_second_time(tmp_path, capsys):
     """The fitted step comes from the cache, so the line that training prints appears once."""
     estimator = AutoencoderTransformer(
-        4, output_activation="linear", epochs=1, early_stopping=False, verbose=1, random_state=0
+        4, output_activation="linear", epochs=1, early_stopping=False, verbose=2, random_state=0
     )
     codes = []
     for _ in range(2):

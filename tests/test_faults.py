@@ -51,10 +51,15 @@ CASES = {
 }
 
 
+ARRAYS = {"weights_", "feature_errors_", "_explained_variance_ratio"}
+
+
 def state(estimator):
     """Return everything that an estimator holds, with arrays by value."""
     return {
-        name: [array.tobytes() for array in value] if name == "weights_" else value
+        name: [array.tobytes() for array in value]
+        if name in ARRAYS and value is not None
+        else value
         for name, value in vars(estimator).items()
     }
 
@@ -116,7 +121,7 @@ def interrupted_fit(estimator, at):
         ):
             return None
         line = linecache.getline(path, frame.f_lineno).lstrip() if event == "line" else "with "
-        last = line.startswith("self.__dict__ = merged(")
+        last = line.startswith("self.__dict__ = after")
         if not line.startswith(("with ", "try:")) and (next(lines) == at or last):
             raise KeyboardInterrupt
         return trace

@@ -386,25 +386,26 @@ def test_verbose_prints_a_line_for_each_epoch(digits, capsys):
     AutoencoderTransformer(4, epochs=3, early_stopping=False, random_state=0).fit(digits)
     assert capsys.readouterr().out == ""
     AutoencoderTransformer(
-        4, epochs=3, early_stopping=False, verbose=1, output_activation="linear", random_state=0
+        4, epochs=3, early_stopping=False, verbose=2, output_activation="linear", random_state=0
     ).fit(digits)
-    *lines, last = capsys.readouterr().out.splitlines()
+    *lines, seen, kept = capsys.readouterr().out.splitlines()
     assert [line.split(":")[0] for line in lines] == [
-        f"[AutoencoderTransformer] epoch {epoch}" for epoch in (1, 2, 3)
+        f"[AutoencoderTransformer] training, epoch {epoch}" for epoch in (1, 2, 3)
     ]
-    assert f"trained on {3 * len(digits):,} rows" in last
+    assert f"trained on {3 * len(digits):,} rows" in seen
+    assert kept == "[AutoencoderTransformer] kept the network after 3 epochs"
 
 
 def test_verbose_prints_the_validation_loss(digits, capsys):
     settings = {"epochs": 1, "early_stopping": False, "random_state": 0}
-    estimator = AutoencoderTransformer(4, verbose=1, **settings).fit(digits, X_val=digits[:100])
+    estimator = AutoencoderTransformer(4, verbose=2, **settings).fit(digits, X_val=digits[:100])
     loss = f"validation loss {estimator.validation_loss_curve_[-1]:.6g}\n"
     assert loss in capsys.readouterr().out
 
 
 def test_verbose_names_the_runs_and_what_is_kept(digits, capsys):
     """Each line says which run it is from, and the last one what was kept and why."""
-    settings = {"hidden_layer_sizes": (16,), "verbose": 1, "random_state": 0}
+    settings = {"hidden_layer_sizes": (16,), "verbose": 2, "random_state": 0}
     estimator = AutoencoderTransformer(4, **settings).fit(digits[:200])
     lines = capsys.readouterr().out.splitlines()
     runs = ("pilot with output_activation", "turn 1 of at most 5, epoch", "all rows, epoch")

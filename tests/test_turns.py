@@ -74,7 +74,7 @@ def test_an_error_in_a_run_that_nobody_needs_is_not_raised(monkeypatch):
 
 def test_training_goes_on_as_long_as_the_validation_loss_falls(capsys):
     X = bent(CYCLES_FROM + 300)
-    estimator = AutoencoderTransformer(2, hidden_layer_sizes=(16,), random_state=0, verbose=1)
+    estimator = AutoencoderTransformer(2, hidden_layer_sizes=(16,), random_state=0, verbose=2)
     estimator.fit(X)
     printed = capsys.readouterr().out
     assert "cycle 2, epoch" in printed

@@ -32,11 +32,11 @@ class Settings(NamedTuple):
     validation_fraction: float
     n_iter_no_change: int
     tol: float
-    verbose: int
     noise: Callable | None  # as returned by `noise.corruption`
     label_weight: float
     penalties: Penalties = Penalties()  # in the unit of the loss
     seed: int = 0
+    progress: Any = None  # a `Progress`, which the fit reports to
 
 
 class Split(NamedTuple):
@@ -56,7 +56,7 @@ class Candidate(NamedTuple):
     n_epochs: int | None = None  # training is cut short after this many
     keeps_last: bool = False  # whether the last weights are kept, not the best of all checks
     cycle: int = 0  # of the learning rate; each takes twice as many steps as the one before
-    name: str = ""  # of the run, for the lines of `verbose`
+    name: str = ""  # of the run, for those who follow the fit
 
     @property
     def loss(self) -> Loss:

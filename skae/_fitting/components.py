@@ -110,7 +110,7 @@ def fewest_components(candidate: Candidate, rows: Split) -> Candidate:
     if plain is None:
         low, high = _enough(candidate, splits, known)
     for _ in range(MOST_TRIALS):
-        if high - low <= 1:
+        if high - low <= 1 or candidate.settings.progress.stopped:
             break
         number = _between(low, high, known, fraction)
         known[number] = _kept(candidate, splits, number)

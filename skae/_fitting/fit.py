@@ -41,14 +41,13 @@ LEAST_NOISE = 1e-3
 
 
 def fit(
-    candidate: Candidate, rows: Split, previous: list[np.ndarray] | None, seed: int
+    candidate: Candidate, rows: Split, previous: list[np.ndarray] | None
 ) -> tuple[Fitted, Findings]:
     """Train a network, whose output activation may still be "auto", and return what to keep of it.
 
     `rows` holds the rows to train on and, if given, the rows to validate on. `previous` holds the
     weights to continue from, or is None.
     """
-    candidate = candidate.with_settings(seed=seed)
     if previous is None:
         candidate = resolve_components(candidate, rows)
     basis = basis_of(candidate, rows.training) if previous is None else None
@@ -57,6 +56,7 @@ def fit(
     else:
         held = None if rows.validation is None else basis.rows(rows.validation)
         scores = Split(basis.rows(rows.training), held)
+        candidate.settings.progress.translate = basis.widen
         fitted = basis.widen(_fit(basis.narrow(candidate), scores, None))
         rows.training.pca = basis.pca
     return fitted, find(fitted, rows.training)
@@ -86,7 +86,7 @@ def _fit(candidate, rows, previous):
             if searched and not is_pca(candidate, rows.training):
                 fewest = fewest_components(candidate, rows)
             fitted = _from_start(fewest, rows.training, splits)
-            if fitted.keeps_pca and fewest != candidate:
+            if fitted.keeps_pca and fewest.spec != candidate.spec:
                 fitted = _from_start(candidate, rows.training, splits)
             if candidate.may_be_linear and not fitted.losses:
                 linear = candidate.with_spec(hidden_layer_sizes=(), shortcut=False)
@@ -94,8 +94,8 @@ def _fit(candidate, rows, previous):
         else:
             fitted = _as_trained(Trial(candidate, splits[0], previous))
     check_overflow(fitted.candidate, fitted.weights, rows.training)
-    if candidate.settings.verbose and (fitted.keeps_pca or fitted.gain is not None):
-        _tell(fitted)
+    if candidate.settings.progress.verbose:
+        candidate.settings.progress.say(_outcome(fitted))
     _warn(fitted, rows.training)
     return _with_code(fitted, rows.training, code if raised else None)
 
@@ -235,11 +235,12 @@ def _turns(candidate, plain, splits, whole):
         same = candidate.spec == plain.spec or candidate.spec.output_unit is not None
         if turns.gain <= 0 or (same and _best(turns, splits) == 0):
             return turns, None
-    if whole is None:
+    if whole is None or candidate.settings.progress.stopped:
         turns = turns if plain is None else go_on(turns, plain)
         return turns, turns.trials[0]
     if candidate.keeps_last:
-        return turns, ahead.get(on_all.name)
+        final = ahead.get(on_all.name)
+        return turns, turns.trials[0] if candidate.settings.progress.stopped else final
     n_epochs = turns.trials[0].run.checked_epochs[_best(turns, splits)]
     return turns, Trial(on_all._replace(n_epochs=n_epochs), whole)
 
@@ -247,7 +248,9 @@ def _turns(candidate, plain, splits, whole):
 def _best(turns, splits):
     """Return the check to keep the weights of."""
     checks = pooled([trial.run.checks for trial in turns.trials], splits)
-    return len(checks) - 1 if turns.trials[0].candidate.keeps_last else int(np.argmin(checks))
+    first = turns.trials[0]
+    keeps_last = first.candidate.keeps_last and first.run.kept is None
+    return len(checks) - 1 if keeps_last else int(np.argmin(checks))
 
 
 def _kept(turns, final, plain, rows, splits):
@@ -293,14 +296,15 @@ def _untrained(plain, rows, splits):
     return Fitted(plain, units.fold(plain.spec, weights), [], losses, [0] * len(losses))
 
 
-def _tell(fitted):
-    """Print what was kept."""
-    kept = "PCA" if fitted.keeps_pca or not fitted.losses else "the network"
-    line = f"[AutoencoderTransformer] kept {kept}"
-    if fitted.gain is not None:
-        ratio = 1 - fitted.gain
-        line += f": on rows held out, the loss of the network is {ratio:.3g} times PCA's"
-    print(line)
+def _outcome(fitted):
+    """Return what was kept, in words."""
+    kept = "PCA" if fitted.keeps_pca else "the network"
+    if fitted.losses:
+        kept += f" after {len(fitted.losses)} epochs"
+    if fitted.gain is None:
+        return f"kept {kept}"
+    ratio = 1 - fitted.gain
+    return f"kept {kept}: on rows held out, the loss of the network is {ratio:.3g} times PCA's"
 
 
 @one_thread()

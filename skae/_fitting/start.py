@@ -15,6 +15,8 @@ from skae._network.inference import encode
 
 # Statistics are taken from this many rows where those of all rows would be no better.
 START_ROWS = 10_000
+# PCA of as many entries takes long enough to be shown.
+LARGE = 10_000_000
 # The layer that predicts labels is fitted to no more rows than this.
 HEAD_ROWS = 10_000
 
@@ -82,5 +84,7 @@ def principal(candidate: Candidate, rows: Rows, *, all_rows: bool = False) -> Pr
     seed, n_components, known = candidate.settings.seed, candidate.spec.n_components, rows.pca
     if known is None or known.n_wanted < n_components or (all_rows and known.n_rows < len(rows)):
         sample = rows if all_rows else rows.sample(START_ROWS, seed)
+        if len(sample) * rows.n_features > LARGE:
+            candidate.settings.progress.show(f"PCA of {len(sample):,} rows")
         rows.pca = known = principal_axes(sample, n_components, seed)
     return known.leading(n_components)

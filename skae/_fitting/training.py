@@ -35,7 +35,7 @@ def compile_ahead(thread: Executor, candidate: Candidate, rows: Split) -> None:
     likely = candidates(candidate, rows.training, validated=validated)[-1]
     if settings.epochs == "auto" and likely.pca_is_optimum:
         return
-    load_framework()
+    load_framework(replay=settings.progress.verbose > 1)
     from skae._keras import beside
     from skae._keras.training import compiled
 
@@ -95,14 +95,18 @@ def train(candidate: Candidate, split: Split, previous: list[np.ndarray] | None 
         pca = principal(candidate, rows) if from_pca else None
         units = units_for(spec, candidate.loss, rows, pca)
         begin = units.unfold(spec, previous)
-    watched = split.validation is not None or bool(settings.verbose)
+    watched = split.validation is not None or settings.progress.follows
     how = recipe(candidate, len(rows), watched=watched)
     how = how._replace(penalties=units.penalties(spec, candidate.loss, settings.penalties))
-    limit = patience(candidate, budget(candidate, len(rows)))
-    monitor = Monitor(candidate, split, units, limit)
+    monitor = Monitor(candidate, split, units)
+    monitor.patience = patience(candidate, budget(candidate, len(rows)))
     monitor.look(begin)
     program = compiled(in_units(spec), how, len(rows))
-    weights = train(program, units.rows(rows), begin, how, monitor)
-    if settings.verbose:
-        print(monitor.seen(how))
+    n_epochs = -(-how.n_steps // -(-len(rows) // how.batch_size))
+    n_epochs = min(n_epochs, how.n_epochs or n_epochs)
+    checks = -(-n_epochs // how.check_every)
+    with settings.progress.run(candidate.name, n_epochs, checks) as monitor.follow:
+        weights = train(program, units.rows(rows), begin, how, monitor)
+    if settings.progress.verbose:
+        settings.progress.say(monitor.seen(how))
     return monitor.result(units.fold(spec, weights))

@@ -38,7 +38,8 @@ class Ahead:
     def __init__(self, candidate: Candidate) -> None:
         settings = candidate.settings
         # Lines of two runs would be mixed, and the user's noise may suit only one thread.
-        self._pairs = candidate.keeps_last and settings.noise is None and not settings.verbose
+        alone = settings.noise is not None or settings.progress.follows
+        self._pairs = candidate.keeps_last and not alone
         self._to_come: dict[str, Callable[[], Trial | Exception]] = {}
         self._made: dict[str, Trial | Exception] = {}
 
@@ -88,10 +89,10 @@ def take_turns(
         trials.append(ahead.get(turn.name))
         if plain is not None:
             comparisons.append(compared(Trial(plain, split), trials[-1]))
-            last = len(trials) == len(splits)
+            last = len(trials) == len(splits) or turn.settings.progress.stopped
             gain = clear_gain(comparisons, last=last, rule=rule, labelled=labelled)
             relative = relative_gain(comparisons)
-        if gain:
+        if gain or turn.settings.progress.stopped:
             break
     return Turns(trials, gain, relative)
 
@@ -106,6 +107,8 @@ def go_on(turns: Turns, plain: Candidate) -> Turns:
         return turns
     trial = turns.trials[0]
     for _ in range(1, most_cycles(trial.candidate, len(trial.split.training))):
+        if trial.candidate.settings.progress.stopped:
+            break
         longer = trial.longer()
         before, after = trial.loss, longer.loss
         if not after < before:

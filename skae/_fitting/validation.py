@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from skae._data.rows import Rows
-from skae._fitting.candidates import Candidate
+from skae._fitting.candidates import Candidate, Fitted
 from skae._network.inference import decode, encode
 from skae._network.labels import losses as label_losses
 from skae._network.losses import describe
@@ -148,7 +148,7 @@ def perfect_losses(candidate: Candidate, rows: Rows) -> np.ndarray:
 class Monitor:
     """Watch a run: record its losses, keep the best weights and say when to stop."""
 
-    def __init__(self, candidate, split, units, patience):
+    def __init__(self, candidate, split, units):
         self._candidate = candidate
         self._settings = candidate.settings
         self._validation = split.validation
@@ -156,7 +156,8 @@ class Monitor:
         self._units = units
         offset = units.loss_offset(candidate.loss, split.training)
         self._offset = offset + split.training.mean_left()
-        self._patience = patience
+        self.patience = np.inf  # checks without an improvement after which to stop
+        self.follow = lambda losses, checks, fitted: False
         self._losses = []
         self._checks = []
         self._checked_epochs = []
@@ -170,9 +171,13 @@ class Monitor:
         unit = self._units.scale ** (self._candidate.loss.power or 0)
         self._losses.extend(float(loss) * unit + self._offset for loss in losses)
         self.look(get_weights() if self._validation is not None else None)
-        if self._settings.verbose:
-            print(self._line())
-        return len(self._checks) - 1 - self._best_check >= self._patience
+        stop = self.follow(self._losses, self._checks, lambda: self._so_far(get_weights()))
+        return stop or len(self._checks) - 1 - self._best_check >= self.patience
+
+    def _so_far(self, weights):
+        weights = self._units.fold(self._candidate.spec, weights)
+        epochs = self._checked_epochs[1:]
+        return Fitted(self._candidate, weights, self._losses[:], self._checks[1:], epochs)
 
     def look(self, weights):
         """Validate weights that are in the units of training."""
@@ -193,7 +198,9 @@ class Monitor:
 
     def result(self, last):
         kept = None
-        chosen = self._settings.early_stopping and not self._candidate.keeps_last
+        # In the middle of a cycle, the last weights are not the best.
+        last_is_best = self._candidate.keeps_last and not self._settings.progress.stopped
+        chosen = self._settings.early_stopping and not last_is_best
         if chosen and self._best is not None:
             last, kept = self._best, int(np.argmin(self._checks))
         return Run(last, self._losses, self._checks, self._checked_epochs, kept)
@@ -201,16 +208,8 @@ class Monitor:
     def seen(self, recipe):
         """Return a line that says how many rows were seen, some of them more than once."""
         n_rows = min(recipe.n_steps * recipe.batch_size, len(self._losses) * self._n_rows)
-        return f"[AutoencoderTransformer] trained on {n_rows:,} rows, with those seen again"
-
-    def _line(self):
-        run = self._candidate.name and f"{self._candidate.name}, "
-        line = (
-            f"[AutoencoderTransformer] {run}epoch {len(self._losses)}: loss {self._losses[-1]:.6g}"
-        )
-        if self._checks:
-            line += f", validation loss {self._checks[-1]:.6g}"
-        return line
+        run = self._candidate.name or "training"
+        return f"{run}: trained on {n_rows:,} rows, with those seen again"
 
     def _diverged(self):
         return (

@@ -40,6 +40,12 @@ QUICK = 100_000_000
 _programs = Cache(32)
 
 
+def start_up() -> None:
+    """Run a small program, at which TensorFlow starts what it needs to compile."""
+    program = tf.function(lambda x: tf.tanh(x @ x) + x, jit_compile=True, autograph=False)
+    program(tf.zeros((64, 64)))
+
+
 class Recipe(NamedTuple):
     """How to train."""
 
