@@ -185,4 +185,9 @@ class Mosaic:
     def figsize(self, n_rows: int, inches: float, above: float = 0.9) -> tuple[float, float]:
         """Return the size of a figure with images of some inches, and some above and below."""
         ratio = self.pitch[0] / self.pitch[1]
-        return max(5.0, 1.7 + inches * self.n_columns), above + inches * ratio * n_rows
+        width = 1.7 + inches * self.n_columns + 2 * self.spare(inches)
+        return width, above + inches * ratio * n_rows
+
+    def spare(self, inches: float) -> float:
+        """Return the inches on each side of few columns, which leave room for a title."""
+        return max(0.0, 3.3 - inches * self.n_columns) / 2

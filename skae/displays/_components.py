@@ -180,7 +180,7 @@ class ComponentsDisplay:
             components=chosen,
             percentiles=tuple(percentiles),
             image_shape=image_shape_of(autoencoder, image_shape),
-            feature_names=feature_names(autoencoder),
+            feature_names=feature_names(estimator),
             explained_variance_ratio=explained_by_components(autoencoder),
             n_total=codes.shape[1],
         )
@@ -226,7 +226,8 @@ class ComponentsDisplay:
         title = self._amount()
         if len(names) > 1:
             title = f"{title}: {names[sizes.argmax()]} changes images most"
-        set_title(ax, f"{title}, by {sizes.max():.2g} per pixel", LABEL_INCHES)
+        title = f"{title}, by {sizes.max():.2g} per pixel"
+        set_title(ax, title, LABEL_INCHES + mosaic.spare(0.7))
 
     def _plot_bars(self, ax, max_features):
         changes, n_components = self._changes(), len(self.outputs)

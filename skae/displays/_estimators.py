@@ -1,5 +1,6 @@
 """What all displays ask of an estimator: the autoencoder in it, rows for it, and names."""
 
+import contextlib
 from typing import Any
 
 import numpy as np
@@ -38,10 +39,19 @@ def prepare(estimator: Any, X: Any) -> tuple[AutoencoderTransformer, Any, np.nda
     return autoencoder, X, rows.toarray() if sparse.issparse(rows) else rows
 
 
-def feature_names(autoencoder: AutoencoderTransformer) -> np.ndarray:
-    """Return the names of the features, or x0, x1, ... as scikit-learn does if there are none."""
-    default = [f"x{i}" for i in range(autoencoder.n_features_in_)]
-    return np.asarray(getattr(autoencoder, "feature_names_in_", default), dtype=object)
+def feature_names(estimator: Any) -> np.ndarray:
+    """Return the names of the features of the autoencoder, or x0, x1, ... if they have none.
+
+    Scalers pass arrays on by default, but know the names of the columns that they were given.
+    """
+    before, autoencoder = find(estimator)
+    names = getattr(autoencoder, "feature_names_in_", None)
+    if names is None and before is not None:
+        with contextlib.suppress(AttributeError, ValueError):  # some steps can't name their output
+            names = before.get_feature_names_out()
+    if names is None:
+        names = [f"x{i}" for i in range(autoencoder.n_features_in_)]
+    return np.asarray(names, dtype=object)
 
 
 def image_shape_of(autoencoder: AutoencoderTransformer, image_shape: Any) -> tuple | None:

@@ -1,6 +1,7 @@
 """The display of what components explain."""
 
 import numpy as np
+from sklearn.utils import check_array
 
 from skae._scikit_learn import check_matplotlib_support
 from skae.displays._axes import COLORS, SMALL, despine, set_title, single
@@ -157,5 +158,6 @@ def _pca(rows, n_components):
     """Return the fractions of the variance that PCA explains."""
     from sklearn.decomposition import PCA
 
+    check_array(rows, ensure_min_samples=2, estimator="ExplainedVarianceDisplay")
     pca = PCA(min(n_components, *rows.shape), random_state=0).fit(rows)
     return pca.explained_variance_ratio_

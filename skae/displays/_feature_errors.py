@@ -102,6 +102,11 @@ class FeatureErrorDisplay:
         -------
         display : FeatureErrorDisplay
             The display, with what it has drawn.
+
+        Raises
+        ------
+        ValueError
+            If all features of X are constant, and errors are relative to the variance.
         """
         check_matplotlib_support(f"{cls.__name__}.from_estimator")
         if relative_to not in ("variance", "training"):
@@ -118,7 +123,7 @@ class FeatureErrorDisplay:
             errors,
             relative_to=relative_to,
             image_shape=image_shape_of(autoencoder, image_shape),
-            feature_names=feature_names(autoencoder),
+            feature_names=feature_names(estimator),
             total=total,
         )
         return display.plot(ax=ax, max_features=max_features)
@@ -169,12 +174,11 @@ class FeatureErrorDisplay:
         channels = np.ma.masked_invalid(np.reshape(self.errors, (*self.image_shape[:2], -1)))
         pixels = channels.mean(axis=-1)
         # A pixel that hardly varies may have a hundred times the error of all others.
-        known = pixels.compressed()
-        most = np.quantile(known, 0.98) if len(known) else 1.0
+        most = np.quantile(pixels.compressed(), 0.98)
         self.image_ = ax.imshow(pixels, vmin=0, vmax=most, cmap="cividis", interpolation="nearest")
         ax.set_facecolor("0.88")
         ax.set(xlabel="column of pixels", ylabel="row of pixels")
-        extend = "max" if len(known) and known.max() > most else "neither"
+        extend = "max" if pixels.max() > most else "neither"
         bar = self.figure_.colorbar(self.image_, ax=ax, extend=extend)
         bar.set_label(self._label())
         bar.outline.set_visible(False)
@@ -190,8 +194,6 @@ class FeatureErrorDisplay:
 
     def _title(self, order, max_features):
         """Say how large the errors are, and where the largest one is."""
-        if not len(order):
-            return "All features are constant"
         image, name = self.image_shape is not None, self._names()[order[0]]
         # The outermost pixels hardly vary, so the largest error of an image says little.
         error = np.median(self.errors[order]) if image else self.errors[order[0]]
@@ -214,6 +216,11 @@ def _relative_to_variance(autoencoder, given, rows):
     variance = rows.var(axis=0, dtype=np.float64)
     # A column that varies only by rounding counts as constant.
     varies = variance > np.square(4 * np.finfo(rows.dtype).eps * np.abs(rows).max(axis=0))
+    if not varies.any():
+        raise ValueError(
+            f"All features of X are constant, over {len(rows)} row(s), so no error can be compared "
+            "with a variance. Pass rows that vary, or relative_to='training'."
+        )
     errors = np.full(len(lost), np.nan)
     errors[varies] = lost[varies] / variance[varies]
-    return errors, lost[varies].sum() / variance[varies].sum() if varies.any() else None
+    return errors, lost[varies].sum() / variance[varies].sum()

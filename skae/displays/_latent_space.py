@@ -3,7 +3,12 @@
 from typing import Any
 
 import numpy as np
-from sklearn.utils import check_consistent_length, check_random_state, column_or_1d
+from sklearn.utils import (
+    assert_all_finite,
+    check_consistent_length,
+    check_random_state,
+    column_or_1d,
+)
 
 from skae._scikit_learn import check_matplotlib_support
 from skae.displays._axes import COLORS, SMALL, despine, grid, set_grid_title, set_title, single
@@ -135,6 +140,7 @@ class LatentSpaceDisplay:
         codes = np.asarray(autoencoder.transform(given))
         if y is not None:
             y = column_or_1d(y)
+            assert_all_finite(y, allow_nan=True, input_name="y")
             check_consistent_length(rows, y)
         if subsample is not None and subsample < len(codes):
             kept = check_random_state(random_state).choice(len(codes), subsample, replace=False)
@@ -263,10 +269,10 @@ class Labels:
         self.are_classes = False
         if y is None:
             return
-        missing = np.array([value is None or value != value for value in y.tolist()])
-        self.colored = ~missing
-        known = y[self.colored]
-        self.classes, counts = np.unique(known, return_counts=True)
+        self.colored = np.array([_is_known(value) for value in y.tolist()])
+        if y.dtype.kind == "O":
+            self.y = np.where(self.colored, y, None)
+        self.classes, counts = _sorted_counts(y[self.colored])
         many = len(self.classes) > len(COLORS)
         self.are_classes = y.dtype.kind not in "iuf" or (y.dtype.kind in "iu" and not many)
         largest = np.sort(np.argsort(-counts, kind="stable")[: len(COLORS)])
@@ -317,6 +323,23 @@ class Labels:
             return float(1 - left / np.var(y))
         votes = np.stack([(of_neighbors == name).sum(axis=1) for name in self.classes], axis=1)
         return float(np.mean(self.classes[votes.argmax(axis=1)] == y))
+
+
+def _is_known(value):
+    try:
+        return value is not None and bool(value == value)  # which NaN is not
+    except TypeError:  # of pandas' NA, which is neither equal to itself nor different
+        return False
+
+
+def _sorted_counts(known):
+    try:
+        return np.unique(known, return_counts=True)
+    except TypeError as error:
+        types = sorted({type(value).__name__ for value in known.tolist()})
+        raise TypeError(
+            f"y must have labels that can be sorted, such as all strings. Got {', '.join(types)}."
+        ) from error
 
 
 def _found(codes, labels, explained):

@@ -153,7 +153,7 @@ class ReconstructionDisplay:
             {**rows, "reconstruction": reconstructed[drawn]},
             differences=reconstructed[drawn] - originals[drawn],
             image_shape=shape,
-            feature_names=feature_names(autoencoder),
+            feature_names=feature_names(estimator),
             samples=drawn,
             title=_found(originals, reconstructed),
         )
@@ -202,7 +202,7 @@ class ReconstructionDisplay:
             ax.set_xlabel("mean squared error of each", fontsize=SMALL)
         mosaic.label(ax, [_wrapped(label) for label in labels], columns)
         if self.title:
-            set_title(ax, self.title, LABEL_INCHES)
+            set_title(ax, self.title, LABEL_INCHES + mosaic.spare(0.85))
 
     def _color_bar(self, mosaic):
         """Draw the scale of the differences beside them."""
