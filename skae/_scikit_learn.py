@@ -24,6 +24,7 @@ __all__ = [
     "request_metadata",
     "requested_metadata",
     "seed_of",
+    "set_container",
     "validate_parameter_constraints",
     "warn_of_version",
 ]
@@ -39,6 +40,15 @@ def in_container(estimator, array, original):
         columns = [f"x{i}" for i in range(estimator.n_features_in_)]
     adapter = ADAPTERS_MANAGER.adapters[container]
     return adapter.create_container(array, original, columns=columns)
+
+
+def set_container(estimator, transform):
+    """Do what `set_output` does, for an estimator that does not transform."""
+    allowed = {"default", *ADAPTERS_MANAGER.supported_outputs}
+    if transform is not None and transform not in allowed:
+        raise ValueError(f"transform must be None or one of {sorted(allowed)}. Got {transform!r}.")
+    if transform is not None:
+        estimator._sklearn_output_config = {"transform": transform}
 
 
 def seed_of(estimator):

