@@ -13,20 +13,21 @@ def squared_distances(deviations, precision):
     return np.einsum("ij,ij->i", deviations @ precision, deviations)
 
 
-def robust_scatter(X):
+def robust_scatter(X, power):
     """Return the center of rows, the inverse of their covariance, and a weight for each row.
 
-    A row has the less weight the farther it is from the center, from half the median distance on
-    (Tyler, "A distribution-free M-estimator of multivariate scatter", Annals of Statistics 15,
-    1987). The covariance is shrunk (Ledoit and Wolf, "A well-conditioned estimator for
-    large-dimensional covariance matrices", Journal of Multivariate Analysis 88, 2004).
+    From half the median of the squared distances on, a row loses weight by a power of its squared
+    distance. With a power of 1 no row has much influence, however far it is: nearly the estimate
+    of Tyler, "A distribution-free M-estimator of multivariate scatter", Annals of Statistics 15,
+    1987. The covariance is shrunk: Ledoit and Wolf, "A well-conditioned estimator for
+    large-dimensional covariance matrices", Journal of Multivariate Analysis 88, 2004.
     """
     center, precision = np.median(X, axis=0), np.eye(X.shape[1])
     weights = np.ones(len(X))
     for _ in range(N_STEPS):
         distances = squared_distances(X - center, precision)
         typical = np.median(distances) or distances.max() or 1.0
-        weights = 1 / np.maximum(distances / typical, 0.5)
+        weights = np.maximum(distances / typical, 0.5) ** -power
         weights /= weights.mean()
         center = np.average(X, axis=0, weights=weights)
         precision = np.linalg.inv(_shrunk_covariance((X - center) * np.sqrt(weights)[:, None]))
