@@ -15,7 +15,9 @@ given the others, by the covariance of the rows without faults.
 """
 
 import argparse
+import concurrent.futures
 import math
+import multiprocessing
 import warnings
 
 import numpy as np
@@ -94,10 +96,16 @@ def split(inliers, outliers, seed, *, mixed):
     return X, inliers[n_rows:][:MOST_ROWS], outliers[n_odd:][:MOST_ROWS]
 
 
-def oddness(X, rows, seed):
-    """Return how odd each method finds the rows, fitted to X."""
+def by_pyod(X, rows, seed):
     from pyod.models.auto_encoder import AutoEncoder
 
+    return AutoEncoder(random_state=seed, verbose=0).fit(X).decision_function(rows)
+
+
+def oddness(X, rows, seed, process):
+    """Return how odd each method finds the rows, fitted to X."""
+    # In its own process, since PyTorch may crash beside TensorFlow.
+    theirs = process.submit(by_pyod, X, rows, seed)
     ours = AutoencoderOutlierDetector(random_state=seed).fit(X)
     scaler = StandardScaler().fit(X)
     Z, scaled = scaler.transform(X), scaler.transform(rows)
@@ -107,7 +115,7 @@ def oddness(X, rows, seed):
         "PCA": np.square(residual(pca, scaled)).sum(axis=1),
         "IsolationForest": -IsolationForest(random_state=seed).fit(X).score_samples(rows),
         "LOF": -LocalOutlierFactor(novelty=True).fit(Z).score_samples(scaled),
-        "PyOD": AutoEncoder(random_state=seed, verbose=0).fit(X).decision_function(rows),
+        "PyOD": theirs.result(),
     }
 
 
@@ -116,22 +124,22 @@ def residual(pca, Z):
 
 
 def detection(n_seeds):
-    means = {}
-    for mixed in (False, True):
-        found, kind = [], "mixed" if mixed else "clean"
-        for name, inliers, outliers in with_outliers():
-            areas = []
-            for seed in range(n_seeds):
-                X, usual, odd = split(inliers, outliers, seed, mixed=mixed)
-                rows, y = np.concatenate([usual, odd]), np.arange(len(usual) + len(odd))
-                scores = oddness(X, rows, seed)
-                areas.append([roc_auc_score(y >= len(usual), score) for score in scores.values()])
-            if not found:
-                head(f"{kind}, AUC", scores)
-            found.append(np.median(areas, axis=0))
-            line(name, found[-1])
-        line("**mean**", np.mean(found, axis=0))
-        means[kind] = np.mean(found, axis=0)
+    context = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(1, mp_context=context) as process:
+        for kind in ("clean", "mixed"):
+            found = []
+            for name, inliers, outliers in with_outliers():
+                areas = []
+                for seed in range(n_seeds):
+                    X, usual, odd = split(inliers, outliers, seed, mixed=kind == "mixed")
+                    is_odd = np.arange(len(usual) + len(odd)) >= len(usual)
+                    scores = oddness(X, np.concatenate([usual, odd]), seed, process)
+                    areas.append([roc_auc_score(is_odd, score) for score in scores.values()])
+                if not found:
+                    head(f"{kind}, AUC", scores)
+                found.append(np.median(areas, axis=0))
+                line(name, found[-1])
+            line("**mean**", np.mean(found, axis=0))
 
 
 def head(name, methods):

@@ -36,23 +36,25 @@ for row, contributions in shares.iterrows():
     value, rank = X.loc[row, feature], (X[feature] <= X.loc[row, feature]).mean()
     print(
         f"wine {row:3}, distance {-scores[row]:4.0f}: {contributions[feature]:3.0f} of it by "
-        f"{feature} = {value:g}, which is as high as in {rank:4.0%} of the wines or higher"
+        f"{feature} = {value:g}, and {rank:.0%} of the wines have no more"
     )
 
 # %%
 # Draw the scores of all wines, and the contributions of the features to the oddest ones.
 figure, (left, right) = plt.subplots(1, 2, figsize=(13, 5), layout="constrained")
 distances, limit = -scores, -detector.offset_
-left.scatter(np.arange(len(X)), distances, s=14, color=np.where(distances > limit, "C1", "C0"))
+colors = np.where(distances > limit, "C1", "C0")
+left.scatter(np.arange(len(X)), distances, s=14, color=colors)
 left.axhline(limit, color="gray", linestyle="--", label="limit (offset_)")
 for row in oddest:
     left.annotate(row, (row, distances[row]), xytext=(4, 2), textcoords="offset points")
-left.set(xlabel="wine", ylabel="squared distance", title=f"{len(outliers)} wines are outliers")
+left.set(xlabel="row of the table", ylabel="squared distance", title=f"{len(outliers)} odd wines")
+left.margins(y=0.1)
 left.legend(frameon=False)
 image = right.imshow(shares, cmap="Blues", aspect="auto", vmin=0)
 right.set_xticks(range(X.shape[1]), X.columns, rotation=45, ha="right")
 right.set_yticks(range(len(oddest)), [f"wine {row}" for row in oddest])
-right.set_title("What makes the oddest ones odd")
+right.set_title("The features to blame")
 figure.colorbar(image, label="part of the squared distance")
 figure.savefig(arguments.output, dpi=100)
 print(f"Picture: {arguments.output}")

@@ -91,15 +91,15 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseEstimator):
     Let x be a standardised row, g(x) its reconstruction and u the two halves of it, g(x) and the
     error x - g(x), both minus their robust means, the error in units of its root mean square. With
     P the inverse of the robust and shrunk covariance of u [1]_ [3]_, the score is minus u'Pu.
-    Without hidden layers this is nearly the Mahalanobis distance of x.
+    Without hidden layers this is nearly the squared Mahalanobis distance of x.
 
     If feature j alone moved, u moved in a direction d, which a regression of g(x) on x gives. The
     best such move lowers the distance by (d'Pu)²/d'Pd, the square of what is left of the feature
     given the others [4]_. :meth:`explain` distributes the distance in proportion to these.
 
-    Two matrices of (2 `n_features`)² numbers are held, and inverted while fitting: 20 MB with 784
-    features. Scores have no absolute meaning, and those of two detectors can't be compared. To
-    keep a fitted detector, pickle it.
+    Matrices of 2 `n_features` columns are held and inverted, 30 MB with 784 features, so sparse X
+    is refused. There are no sample weights, since noise is drawn for each row: repeat rows instead.
+    Scores of two detectors can't be compared. To keep a fitted detector, pickle it.
 
     References
     ----------
@@ -263,10 +263,8 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseEstimator):
         self.offset_ = self._threshold(-squared_distances(self._deviations(Z), self._precision))
 
     def _fit_autoencoder(self, Z):
-        n_components = max(1, min(Z.shape[1] // 2, len(Z) - 1, MOST_COMPONENTS))
-        default = AutoencoderTransformer(
-            n_components, hidden_layer_sizes=(128,), noise=("swap", 0.1)
-        )
+        size = max(1, min(Z.shape[1] // 2, len(Z) - 1, MOST_COMPONENTS))
+        default = AutoencoderTransformer(size, hidden_layer_sizes=(128,), noise=("swap", 0.1))
         self.autoencoder_ = clone(default if self.autoencoder is None else self.autoencoder)
         if self.autoencoder_.random_state is None:
             self.autoencoder_.set_params(random_state=seed_of(self))
@@ -282,8 +280,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseEstimator):
         self._unit = np.sqrt(np.median(np.square(Z - restored).mean(axis=1))) or 1.0
         self._center = np.zeros(2 * Z.shape[1])
         self._center, self._precision, weights = robust_scatter(self._deviations(Z), POWER)
-        root = np.sqrt(weights)[:, np.newaxis]
-        shift = np.average(Z, axis=0, weights=weights)
+        root, shift = np.sqrt(weights)[:, np.newaxis], np.average(Z, axis=0, weights=weights)
         # A constant feature gets zeros, as in all solutions of least norm.
         response, *_ = np.linalg.lstsq(
             root * (Z - shift), root * (restored - self._center[: Z.shape[1]]), rcond=1e-6

@@ -3,7 +3,6 @@
 import pickle
 
 import numpy as np
-import numpydoc.validate
 import pandas as pd
 import pytest
 from scipy import sparse
@@ -16,12 +15,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_param_validation, parametrize_with_checks
 
-import skae
 from skae import AutoencoderOutlierDetector, AutoencoderTransformer
 from skae._scatter import robust_scatter
 
 LINEAR = AutoencoderTransformer(2, hidden_layer_sizes=())
-METHODS = ["predict", "decision_function", "score_samples", "explain", "fit", "set_output"]
 
 
 @pytest.fixture(scope="module")
@@ -56,13 +53,6 @@ def test_scikit_learn_check(estimator, check):
 def test_parameters_are_checked():
     detector = AutoencoderOutlierDetector()
     check_param_validation("AutoencoderOutlierDetector", detector)
-
-
-@pytest.mark.parametrize("name", ["", *(f".{method}" for method in METHODS)])
-def test_docstrings_follow_numpydoc(name):
-    report = numpydoc.validate.validate(f"skae.AutoencoderOutlierDetector{name}")
-    ignored = {"ES01", "SA01", "EX01", "RT02", "GL01"}
-    assert [error for error in report["errors"] if error[0] not in ignored] == []
 
 
 def test_contributions_add_up_to_minus_the_score(fitted, wine):
@@ -237,7 +227,3 @@ def test_errors_say_what_is_wrong(wine):
         AutoencoderOutlierDetector(AutoencoderTransformer(2, loss="no")).fit(wine)
     with pytest.raises(ValueError, match="minimum of 2 is required"):
         AutoencoderOutlierDetector().fit(wine[:1])
-
-
-def test_it_is_public():
-    assert "AutoencoderOutlierDetector" in skae.__all__
