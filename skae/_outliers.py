@@ -27,7 +27,7 @@ FARTHEST = 10.0
 # The default has half as many components as features, and no more than these.
 MOST_COMPONENTS = 64
 # The power of a squared distance by which its row loses weight. A power of 1 misjudges usual rows
-# that are far from the center: of moved features, 0.93 are named instead of 0.96.
+# that are far from the center: of moved features, 0.93 are named instead of 0.95.
 POWER = 0.7
 # Robust standard deviations that the cube root of an outlier's distance is above the median.
 CUT = 2.0
