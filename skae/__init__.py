@@ -3,6 +3,13 @@
 from skae._autoencoder import AutoencoderTransformer
 from skae._files.storage import ModelFileError
 from skae._loading import load
+from skae._outliers import AutoencoderOutlierDetector
 from skae._version import __version__
 
-__all__ = ["AutoencoderTransformer", "ModelFileError", "__version__", "load"]
+__all__ = [
+    "AutoencoderOutlierDetector",
+    "AutoencoderTransformer",
+    "ModelFileError",
+    "__version__",
+    "load",
+]

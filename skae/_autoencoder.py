@@ -139,8 +139,10 @@ class AutoencoderTransformer(
     learning_rate : "one_cycle" or float, default="one_cycle"
         "one_cycle" rises linearly and falls to zero as half a cosine [7]_. Its peak is the rate in
         the configuration of the optimizer, or else 2e-2, 3e-3 with hidden layers, or 3e-2 near
-        the optimum: from PCA, with a sigmoid output, no hidden layers and no penalty. A float is
-        a constant rate, which takes precedence over the configuration.
+        the optimum: from PCA, with a sigmoid output, no hidden layers and no penalty. Hidden layers
+        that start from PCA have 1.5e-3 to 1.5e-2 on fewer than 10,000 rows, the more rows for each
+        column, the higher. A float is a constant rate, which takes precedence over the
+        configuration.
 
     init : {"pca", "glorot_uniform"}, default="pca"
         Where training starts: PCA, the optimum of a linear autoencoder [8]_, or random weights.

@@ -37,6 +37,7 @@ __all__ = [
     "request_metadata",
     "requested_metadata",
     "seed_of",
+    "set_container",
     "validate_parameter_constraints",
     "visual_block",
     "warn_of_version",
@@ -112,6 +113,15 @@ def visual_block(estimator, caption):
         name_details=str(estimator),
         name_caption=caption,
     )
+
+
+def set_container(estimator, transform):
+    """Do what `set_output` does, for an estimator that does not transform."""
+    allowed = {"default", *ADAPTERS_MANAGER.supported_outputs}
+    if transform is not None and transform not in allowed:
+        raise ValueError(f"transform must be None or one of {sorted(allowed)}. Got {transform!r}.")
+    if transform is not None:
+        estimator._sklearn_output_config = {"transform": transform}
 
 
 def seed_of(estimator):

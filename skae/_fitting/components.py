@@ -14,12 +14,13 @@ from skae._data.rows import Rows
 from skae._fitting.candidates import Candidate, Split
 from skae._fitting.principal import PrincipalAxes, principal_axes
 from skae._fitting.training import fraction_held_out
-from skae._fitting.trials import Trial, choose_output
+from skae._fitting.trials import choose_output
+from skae._fitting.turns import Ahead
 from skae._network.inference import reconstruct
 from skae._threads import one_thread
 
-# Few rows held out say little of a fraction, so a second part of the rows is held out too.
-SPLITS = 2
+# Fewer rows held out say little of a fraction, so a second part of the rows is held out too.
+ENOUGH_HELD_OUT = 300
 FIRST_AXES = 32
 # More trainings than this narrow the number down by less than other rows would change it.
 MOST_TRIALS = 6
@@ -48,7 +49,8 @@ def held_out(candidate: Candidate, rows: Split) -> list[Split]:
         return [rows]
     fraction = fraction_held_out(candidate, len(rows.training))
     rng = np.random.default_rng([candidate.settings.seed, 1])
-    found = rows.training.splits(fraction, SPLITS, rng)
+    n_splits = 1 if fraction * len(rows.training) >= ENOUGH_HELD_OUT else 2
+    found = rows.training.splits(fraction, n_splits, rng)
     return [Split(*split) for split in found] or [Split(rows.training, rows.training)]
 
 
@@ -146,9 +148,13 @@ def _between(low, high, known, fraction):
 
 def _kept(candidate, splits, number):
     """Return the fraction of the variance that a network of so many components keeps."""
-    tried = candidate.with_spec(n_components=number)
-    tried = tried._replace(name=f"search with n_components={number}")
-    return float(np.mean([_kept_by(Trial(tried, split)) for split in splits]))
+    tried, ahead = candidate.with_spec(n_components=number), Ahead(candidate)
+    names = [
+        f"search with n_components={number}, {i + 1} of {len(splits)}" for i in range(len(splits))
+    ]
+    for name, split in zip(names, splits, strict=True):
+        ahead.add(tried._replace(name=name), split)
+    return float(np.mean([_kept_by(ahead.get(name)) for name in names]))
 
 
 @one_thread()
