@@ -35,8 +35,10 @@ def load_framework(*, replay: bool = False) -> None:
     """
     if "skae._keras.training" not in sys.modules:
         try:
-            with _without_start_up_lines(replay), ThreadPoolExecutor(1) as thread:
-                thread.submit(_import).result()
+            new = "tensorflow" not in sys.modules
+            shown = contextlib.nullcontext() if not new else _without_start_up_lines(replay)
+            with shown, ThreadPoolExecutor(1) as thread:
+                thread.submit(_import, new).result()
         except ModuleNotFoundError as error:
             missing = (error.name or "").partition(".")[0]
             if missing not in ("tensorflow", "keras"):
@@ -47,8 +49,11 @@ def load_framework(*, replay: bool = False) -> None:
     refuse_fork()
 
 
-def _import():
-    importlib.import_module("skae._keras.training").start_up()
+def _import(new):
+    """Import the Keras half, and let TensorFlow start if it is new in this process."""
+    training = importlib.import_module("skae._keras.training")
+    if new:
+        training.start_up()
 
 
 @contextlib.contextmanager

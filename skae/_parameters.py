@@ -12,7 +12,7 @@ from skae._data.noise import KINDS
 from skae._network import activations, losses
 from skae._network.activations import ACTIVATIONS
 from skae._network.losses import LOSSES
-from skae._scikit_learn import Interval, StrOptions
+from skae._scikit_learn import Interval, RealNotInt, StrOptions
 
 OPTIMIZERS = {
     "adadelta",
@@ -65,7 +65,7 @@ NAME_OF_OPTIMIZER = Names(
 CONSTRAINTS = {
     "n_components": [
         Interval(Integral, 1, None, closed="left"),
-        Interval(Real, 0, 1, closed="neither"),
+        Interval(RealNotInt, 0, 1, closed="neither"),
         None,
     ],
     "hidden_layer_sizes": [

@@ -10,6 +10,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 from sklearn.utils._param_validation import (
     Interval,
+    RealNotInt,
     StrOptions,
     validate_parameter_constraints,
 )
@@ -28,6 +29,7 @@ __all__ = [
     "CallbackSupportMixin",
     "FitTask",
     "Interval",
+    "RealNotInt",
     "StrOptions",
     "_check_sample_weight",
     "_fit_context",
@@ -96,10 +98,9 @@ class FitTask:
 
 def fit_task(estimator, X, y, sample_weight):
     """Return the task of a fit, or None if no callback of scikit-learn follows it."""
+    # Those of a Pipeline or search, as far as they concern its steps, are among them.
     followed = getattr(estimator, "_skl_callbacks", None)
-    if not (followed or hasattr(estimator, "_parent_callback_ctx")):
-        return None
-    return FitTask(estimator, X, y, sample_weight)
+    return FitTask(estimator, X, y, sample_weight) if followed else None
 
 
 def visual_block(estimator, caption):

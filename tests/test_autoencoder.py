@@ -24,9 +24,9 @@ def fitted(digits):
 
 
 def test_package_names():
-    """The package exports the names of `__all__`, and `skae.onnx` once it is imported."""
+    """The package exports the names of `__all__`, and two modules once they are imported."""
     public = {name for name in vars(skae) if not name.startswith("_")}
-    assert set(skae.__all__) - {"__version__"} == public - {"onnx"}
+    assert set(skae.__all__) - {"__version__"} == public - {"displays", "onnx"}
 
 
 def test_shapes_and_names(digits, fitted):

@@ -60,7 +60,10 @@ def test_bad_data_is_refused_and_the_fit_is_kept(args, kwargs, message):
 
 
 BAD_PARAMETERS = {
-    "n_components": (0, r"must be an int in the range \[1, inf\). Got 0 instead"),
+    "n_components": (
+        0,
+        r"must be an int in the range \[1, inf\), a float .* or None. Got 0 instead",
+    ),
     "hidden_layer_sizes": ((8, -1), r"must hold ints in the range \[1, inf\). Got \(8, -1\)"),
     "activation": ("softmax", "must be a str among .* Got 'softmax' instead"),
     "code_activation": ("prelu", "must be a str among .* Got 'prelu' instead"),

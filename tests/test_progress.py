@@ -220,3 +220,12 @@ def test_parameters_have_tooltips_once_there_is_a_link(monkeypatch):
     expected = "https://example.org/skae.AutoencoderTransformer.html"
     assert estimator._get_doc_link() == expected
     assert estimator._repr_html_().count(f"{expected}#") >= len(estimator.get_params())
+
+
+def test_who_follows_a_fit_does_not_change_it():
+    for settings in ({}, {"noise": 0.2, "epochs": 30, "early_stopping": False}, {"kl_weight": 1.0}):
+        silent = AutoencoderTransformer(4, **SMALL, **settings).fit(DIGITS)
+        watched = AutoencoderTransformer(4, **SMALL, **settings).set_callbacks(Recorder())
+        np.testing.assert_array_equal(
+            watched.fit(DIGITS).transform(DIGITS), silent.transform(DIGITS)
+        )

@@ -95,7 +95,9 @@ def train(candidate: Candidate, split: Split, previous: list[np.ndarray] | None 
         pca = principal(candidate, rows) if from_pca else None
         units = units_for(spec, candidate.loss, rows, pca)
         begin = units.unfold(spec, previous)
-    watched = split.validation is not None or settings.progress.follows
+    # Random numbers are drawn between two checks, so there these must not depend on who looks.
+    draws = settings.noise is not None or bool(spec.kl_weight)
+    watched = split.validation is not None or settings.progress.follows or draws
     how = recipe(candidate, len(rows), watched=watched)
     how = how._replace(penalties=units.penalties(spec, candidate.loss, settings.penalties))
     monitor = Monitor(candidate, split, units)
