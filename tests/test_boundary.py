@@ -438,7 +438,7 @@ def test_the_command_to_install_has_the_versions_of_the_package():
 @pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="memory is read from /proc")
 @pytest.mark.parametrize(
     ("vary", "hidden", "n_fits"),
-    [("nothing", (), 200), ("number of rows", (), 40), ("nothing", (16,), 60)],
+    [("nothing", (), 100), ("number of rows", (), 40), ("nothing", (16,), 40)],
     ids=["nothing", "number of rows", "hidden layers"],
 )
 def test_memory_does_not_grow_with_fits(vary, hidden, n_fits):
