@@ -21,7 +21,7 @@ X_train, X_test, y_train, y_test = load_scaled(arguments)
 # each is trained once instead of twice.
 DEEP = {"hidden_layer_sizes": (128,), "output_activation": "sigmoid", "early_stopping": False}
 VARIANTS = {
-    "plain": {},
+    "plain": {"hidden_layer_sizes": ()},
     "deep": DEEP,
     "denoising": {**DEEP, "noise": 0.3},
     "sparse": {"sparsity": 1e-4},
