@@ -111,7 +111,7 @@ def _peak_of_few_rows(per_column):
     """Return the highest learning rate for a table with so many rows per column.
 
     With few, a high rate overfits, and with many, a low one does not get far enough. The lowest
-    errors were at 1.5e-3 with 10 rows per column, at 3e-3 with 25, and at 1.5e-2 with 230. On the 78
+    errors were at 1.5e-3 with 10 rows per column, at 3e-3 with 25, and at 1.5e-2 with 230. On the
     cases of `benchmarks/quality.py`, the geometric mean of the test errors over PCA's is 0.69 with
     this rule, and 0.72 with 3e-3 for all.
     """
