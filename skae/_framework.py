@@ -16,8 +16,6 @@ NOT_INSTALLED = (
     'pip install "tensorflow>=2.19" "keras>=3.15.1". Fitted networks of dense layers load, '
     "transform and decode without them."
 )
-
-
 # What TensorFlow writes to stderr as it starts: which instructions the processor has, which devices
 # there are, and that it is not ready to log yet.
 _START_UP = re.compile(

@@ -21,7 +21,7 @@ try:
     from sklearn.callback import CallbackSupportMixin
 except ImportError:  # before scikit-learn 1.9
 
-    class CallbackSupportMixin:  # type: ignore[no-redef]
+    class CallbackSupportMixin:  # type: ignore[no-redef]  # for the import above
         """Stand-in where scikit-learn has no callbacks."""
 
 

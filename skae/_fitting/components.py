@@ -165,9 +165,9 @@ def _kept_by(trial):
 
 def _warn(fraction, number, kept):
     warnings.warn(
-        f"n_components={fraction} asks for this fraction of the variance, and rows held out keep "
-        f"only {kept:.3g} of it with n_components={number}, which are used. Use more rows, a "
-        "smaller fraction, or an int.",
+        f"n_components={fraction} can't be reached: rows held out keep only {kept:.3g} of their "
+        f"variance with {number} components, which are used. Use more rows, a smaller fraction, or "
+        "an int.",
         UserWarning,
         stacklevel=2,
     )

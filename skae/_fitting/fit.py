@@ -75,22 +75,14 @@ def _fit(candidate, rows, previous):
     if candidate.spec.network is not None and previous is None:
         candidate = candidate.with_settings(init=weights_as_made(candidate))
     with ThreadPoolExecutor(1) as thread:
-        searched = previous is None and isinstance(candidate.settings.n_components, float)
-        if not searched:
+        # A search trains networks of other widths first.
+        if previous is not None or not isinstance(candidate.settings.n_components, float):
             compile_ahead(thread, candidate, rows)
         candidate = candidate.with_settings(penalties=_penalties(candidate, rows.training))
         splits = _splits(candidate, rows)
         if previous is None:
             candidate = _within_dimensions(candidate, rows.training, splits[0].training)
-            fewest = candidate
-            if searched and not is_pca(candidate, rows.training):
-                fewest = fewest_components(candidate, rows)
-            fitted = _from_start(fewest, rows.training, splits)
-            if fitted.keeps_pca and fewest.spec != candidate.spec:
-                fitted = _from_start(candidate, rows.training, splits)
-            if candidate.may_be_linear and not fitted.losses:
-                linear = candidate.with_spec(hidden_layer_sizes=(), shortcut=False)
-                fitted = _from_start(linear, rows.training, splits)
+            fitted = _anew(candidate, rows, splits)
         else:
             fitted = _as_trained(Trial(candidate, splits[0], previous))
     check_overflow(fitted.candidate, fitted.weights, rows.training)
@@ -98,6 +90,24 @@ def _fit(candidate, rows, previous):
         candidate.settings.progress.say(_outcome(fitted))
     _warn(fitted, rows.training)
     return _with_code(fitted, rows.training, code if raised else None)
+
+
+def _anew(candidate, rows, splits):
+    """Train with as many components as are needed, and without hidden layers if they gain nothing.
+
+    The candidate has as many components as PCA needs, so it is trained if PCA is kept.
+    """
+    fewest = candidate
+    searched = isinstance(candidate.settings.n_components, float)
+    if searched and not is_pca(candidate, rows.training):
+        fewest = fewest_components(candidate, rows)
+    fitted = _from_start(fewest, rows.training, splits)
+    if fitted.keeps_pca and fewest.spec != candidate.spec:
+        fitted = _from_start(candidate, rows.training, splits)
+    if candidate.may_be_linear and not fitted.losses:
+        linear = candidate.with_spec(hidden_layer_sizes=(), shortcut=False)
+        fitted = _from_start(linear, rows.training, splits)
+    return fitted
 
 
 @one_thread()

@@ -15,7 +15,7 @@ from skae._network.inference import encode
 
 # Statistics are taken from this many rows where those of all rows would be no better.
 START_ROWS = 10_000
-# PCA of as many entries takes long enough to be shown.
+# PCA of more entries than this takes long enough to be shown.
 LARGE = 10_000_000
 # The layer that predicts labels is fitted to no more rows than this.
 HEAD_ROWS = 10_000
