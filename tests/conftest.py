@@ -1,4 +1,4 @@
-"""Set up what has to come before the first import of SciPy."""
+"""Set up what has to come before the first import of SciPy and of TensorFlow."""
 
 import os
 import sys
@@ -6,6 +6,9 @@ import sys
 # Without this variable scikit-learn silently skips its check of array API input.
 assert "scipy" not in sys.modules, "SCIPY_ARRAY_API has to be set before SciPy is imported."
 os.environ["SCIPY_ARRAY_API"] = "1"
+# Optimizing the code takes a third of the time to compile it, and few tests train for long.
+# `.ci/floors` tests with optimized code.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
 from hypothesis import HealthCheck, settings  # noqa: E402  (it may import SciPy)
 
