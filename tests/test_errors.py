@@ -248,7 +248,7 @@ def test_an_optimizer_of_another_precision_is_refused_with_a_way_out():
     [
         ("binary_crossentropy", X * 2, "[0, 1]"),
         ("binary_crossentropy", X - 1, "[0, 1]"),
-        ("poisson", X - 1, "[0, inf]"),
+        ("poisson", X - 1, "[0, inf)"),
     ],
 )
 def test_data_outside_the_range_of_the_loss(loss, data, bounds):
