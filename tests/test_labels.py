@@ -203,10 +203,10 @@ def test_labels_of_validation_rows_train_nothing():
 def test_validation_rows_need_labels_of_the_same_kind():
     with pytest.raises(ValueError, match="needs labels, and y_val is None"):
         fitted(WINE, WINE_LABELS, X_val=WINE[:5])
-    with pytest.raises(ValueError, match=r"y_val has classes that were not seen before: \[7\]"):
+    with pytest.raises(ValueError, match=r"y_val has classes .* before: \[7\].* with None\."):
         fitted(WINE, WINE_LABELS, X_val=WINE[:5], y_val=[0, 1, 2, 7, 7])
     with pytest.raises(
-        ValueError, match="y_val holds numbers, but the labels of this fit are classes"
+        ValueError, match=r"y_val holds numbers, but .* of this fit are classes\. Convert y_val"
     ):
         fitted(WINE, WINE_LABELS, X_val=WINE[:5], y_val=np.ones(5))
 

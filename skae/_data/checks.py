@@ -29,8 +29,9 @@ def check_range(loss: str | dict, X: Rows, name: str = "X") -> None:
     if not X.within(low, high):
         # These are scikit-learn's words, which its checks look for.
         start = "Negative values in data: " if low == 0 and X.extremes[0] < 0 else ""
+        end = "inf)" if np.isinf(high) else f"{high:g}]"
         raise ValueError(
-            f"{start}loss={loss!r} needs {name} in the range [{low:g}, {high:g}]. Got values from "
+            f"{start}loss={loss!r} needs {name} in the range [{low:g}, {end}. Got values from "
             f"{X.extremes[0]:.6g} to {X.extremes[1]:.6g} instead. Scale {name}, for "
             "example with sklearn.preprocessing.MinMaxScaler, or use loss='mse'."
         )

@@ -73,7 +73,11 @@ def read_labels(
     if values.dtype.kind == "f":
         kind = "numbers"
     if like is not None and kind != like.head.kind:
-        raise ValueError(f"{name} holds {kind}, but the labels of this fit are {like.head.kind}.")
+        raise ValueError(
+            f"{name} holds {kind}, but the labels of this fit are {like.head.kind}. Convert "
+            f"{name}: floats are numbers, several columns of zeros and ones are indicators, and "
+            "everything else is classes."
+        )
     if kind == "numbers":
         return _numbers(values, np.where(missing, 0, copies), like, name)
     return (_classes if kind == "classes" else _indicators)(values, missing, like, name)
@@ -146,7 +150,8 @@ def _classes(values, missing, like, name):
         if unseen:
             raise ValueError(
                 f"{name} has classes that were not seen before: {unseen[:5]!r}. The classes are "
-                f"{like.classes.tolist()[:20]!r}."
+                f"{like.classes.tolist()[:20]!r}. Leave these rows out, or mark their labels as "
+                "missing, with None."
             )
         classes = like.classes
     elif len(classes) < 2:

@@ -77,7 +77,7 @@ def compiled(spec: NetworkSpec, recipe: Recipe, n_rows: int) -> "_Program":
         raise ValueError(
             f"Keras can't train in float64 with optimizer={recipe.optimizer} and loss="
             f"{recipe.loss}: part of the computation is in float32 ({error}). Pass X as float32, "
-            "or use another optimizer."
+            "or use another optimizer or loss."
         ) from error
 
 
