@@ -1,10 +1,11 @@
-"""What is installed: its version, its types and its command."""
+"""What is installed: its version, its types, its command, and what it needs where."""
 
 import importlib.metadata
 import pathlib
 import re
 import subprocess
 import sys
+import tomllib
 
 import skae
 
@@ -82,3 +83,10 @@ def test_mypy_knows_what_users_get(tmp_path):
         "numpy.ndarray",
         "skae.displays._loss_curve.LossCurveDisplay",
     ]
+
+
+def test_the_readme_installs_all_but_the_framework_where_nothing_is_trained():
+    line = re.search(r"^.*--no-deps.*$", (ROOT / "README.md").read_text(), re.MULTILINE)[0]
+    needed = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    framework = {text for text in needed if text.startswith(("keras>", "tensorflow>"))}
+    assert {*re.findall('"(.*?)"', line)} == {*needed} - framework
