@@ -4,6 +4,7 @@ from skae._autoencoder import AutoencoderTransformer
 from skae._files.storage import ModelFileError
 from skae._loading import load
 from skae._outliers import AutoencoderOutlierDetector
+from skae._show_versions import show_versions
 from skae._version import __version__
 
 __all__ = [
@@ -12,4 +13,5 @@ __all__ = [
     "ModelFileError",
     "__version__",
     "load",
+    "show_versions",
 ]

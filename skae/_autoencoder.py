@@ -2,11 +2,11 @@
 
 import contextlib
 from numbers import Integral
+from typing import Any, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_random_state
-from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from skae._data.checks import check_rows
@@ -25,7 +25,8 @@ from skae._reconstruction import ReconstructionMixin
 from skae._rollback import merged, twin
 from skae._scikit_learn import (
     CallbackSupportMixin,
-    _fit_context,
+    available_if,
+    fit_context,
     fit_task,
     in_container,
     requested_metadata,
@@ -328,7 +329,7 @@ class AutoencoderTransformer(
         warm_start=False,
         verbose=0,
         random_state=None,
-    ):
+    ) -> None:
         self.n_components = n_components
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
@@ -355,8 +356,8 @@ class AutoencoderTransformer(
         self.verbose = verbose
         self.random_state = random_state
 
-    @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None, *, sample_weight=None, X_val=None, y_val=None):
+    @fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y=None, *, sample_weight=None, X_val=None, y_val=None) -> Self:
         """Train the network to reconstruct X.
 
         If this fails or is interrupted, the estimator stays as it was.
@@ -398,7 +399,7 @@ class AutoencoderTransformer(
         self.__dict__ = after
         return self
 
-    def transform(self, X):
+    def transform(self, X) -> np.ndarray:
         """Encode rows.
 
         Parameters
@@ -423,7 +424,7 @@ class AutoencoderTransformer(
             read(self, X)
         return codes
 
-    def inverse_transform(self, X):
+    def inverse_transform(self, X) -> np.ndarray:
         """Decode codes.
 
         Parameters
@@ -440,7 +441,7 @@ class AutoencoderTransformer(
         codes = read_codes(self, X, spec.n_components)
         return in_container(self, inference.decode(spec, self.weights_, codes), X)
 
-    def to_keras(self):
+    def to_keras(self) -> tuple[Any, Any, Any]:
         """Build Keras models with the fitted weights. This imports TensorFlow.
 
         Returns
@@ -453,9 +454,9 @@ class AutoencoderTransformer(
         load_framework()
         from skae._keras.networks import build
 
-        return tuple(build(spec, self.weights_)[:3])
+        return build(spec, self.weights_)[:3]
 
-    def save(self, path):
+    def save(self, path) -> None:
         """Write the fitted estimator to a file, which :func:`skae.load` reads.
 
         The file is in the safetensors format, without callbacks of scikit-learn. An existing file
@@ -482,7 +483,7 @@ class AutoencoderTransformer(
         write(State(self.__dict__, output, requested_metadata(self)), path)
 
     @available_if(generates)
-    def sample(self, n_samples=1, random_state=None):
+    def sample(self, n_samples=1, random_state=None) -> np.ndarray:
         """Decode codes drawn from the standard normal distribution, where ``kl_weight > 0``.
 
         Parameters

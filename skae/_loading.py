@@ -6,7 +6,7 @@ from skae._parameters import CONSTRAINTS
 from skae._scikit_learn import request_metadata
 
 
-def load(path):
+def load(path) -> AutoencoderTransformer:
     """Load a fitted estimator from a file that its `save` method wrote.
 
     This needs neither TensorFlow nor pickle. A file needs no trust: whatever its bytes are, nothing

@@ -2,7 +2,7 @@
 
 import warnings
 from numbers import Real
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import numpy as np
 from scipy.special import ndtri
@@ -15,7 +15,7 @@ from skae._scatter import robust_scatter, squared_distances
 from skae._scikit_learn import (
     Interval,
     StrOptions,
-    _fit_context,
+    fit_context,
     in_container,
     seed_of,
     set_container,
@@ -131,14 +131,14 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseEstimator):
         "random_state": ["random_state"],
     }
 
-    def __init__(self, autoencoder=None, *, contamination="auto", random_state=None):
+    def __init__(self, autoencoder=None, *, contamination="auto", random_state=None) -> None:
         self.autoencoder = autoencoder
         self.contamination = contamination
         self.random_state = random_state
 
     # The autoencoder checks its parameters too.
-    @_fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X, y=None):
+    @fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X, y=None) -> Self:
         """Fit the autoencoder, and measure what it makes of X.
 
         If this fails or is interrupted, the estimator stays as it was.
@@ -162,7 +162,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseEstimator):
         self.__dict__ = merged(before, self.__dict__, fitted.__dict__)
         return self
 
-    def predict(self, X):
+    def predict(self, X) -> np.ndarray:
         """Tell outliers from inliers.
 
         Parameters
@@ -177,7 +177,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseEstimator):
         """
         return np.where(self.decision_function(X) < 0, -1, 1)
 
-    def decision_function(self, X):
+    def decision_function(self, X) -> np.ndarray:
         """Return by how much the score of each row is above `offset_`.
 
         Parameters
@@ -192,7 +192,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseEstimator):
         """
         return self.score_samples(X) - self.offset_
 
-    def score_samples(self, X):
+    def score_samples(self, X) -> np.ndarray:
         """Return minus the squared distance of each row from what is usual.
 
         Parameters
@@ -207,7 +207,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseEstimator):
         """
         return -squared_distances(self._deviations(self._read(X)), self._precision)
 
-    def explain(self, X):
+    def explain(self, X) -> np.ndarray:
         """Return how much each feature adds to the distance of each row.
 
         Parameters
@@ -229,7 +229,7 @@ class AutoencoderOutlierDetector(OutlierMixin, BaseEstimator):
         distances = squared_distances(deviations, self._precision)
         return in_container(self, distances[:, np.newaxis] * shares, X)
 
-    def set_output(self, *, transform=None):
+    def set_output(self, *, transform=None) -> Self:
         """Set the container of what :meth:`explain` returns.
 
         Parameters

@@ -23,7 +23,7 @@ class ReconstructionMixin:
     weights_: list[np.ndarray]
 
     @property
-    def explained_variance_ratio_(self):
+    def explained_variance_ratio_(self) -> np.ndarray:
         """Fraction of the variance of X that the reconstruction explains with each component."""
         spec = self._spec()
         ratio = getattr(self, "_explained_variance_ratio", None)
@@ -34,7 +34,7 @@ class ReconstructionMixin:
             )
         return ratio
 
-    def reconstruct(self, X):
+    def reconstruct(self, X) -> np.ndarray:
         """Encode rows and decode them again.
 
         Parameters
@@ -51,7 +51,7 @@ class ReconstructionMixin:
         reconstructed = inference.reconstruct(spec, self.weights_, read(self, X))
         return in_container(self, reconstructed, X)
 
-    def score(self, X, y=None, sample_weight=None):
+    def score(self, X, y=None, sample_weight=None) -> float:
         """Return the fraction of the variance of X that its reconstruction explains.
 
         Parameters
@@ -85,7 +85,7 @@ class ReconstructionMixin:
             multioutput="variance_weighted",
         )
 
-    def score_samples(self, X):
+    def score_samples(self, X) -> np.ndarray:
         """Return minus the loss of the reconstruction of each row, which is lowest for odd rows.
 
         Parameters
@@ -103,7 +103,7 @@ class ReconstructionMixin:
         parts = [compare(loss, *pair) for pair in _compared(spec, self.weights_, X)]
         return -np.concatenate(parts).astype(np.float64)
 
-    def reconstruction_error(self, X, *, per_feature=False, scaled=False):
+    def reconstruction_error(self, X, *, per_feature=False, scaled=False) -> np.ndarray:
         """Return the squared error of the reconstruction, of each row or of each entry.
 
         Parameters

@@ -1,12 +1,14 @@
 """The one module that imports private names of scikit-learn, on which third parties rely."""
 
 import warnings
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import numpy as np
 from sklearn import config_context
 from sklearn.base import _fit_context
 from sklearn.exceptions import InconsistentVersionWarning
-from sklearn.utils import check_random_state
+from sklearn.utils import check_random_state, metaestimators
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 from sklearn.utils._param_validation import (
     Interval,
@@ -32,8 +34,9 @@ __all__ = [
     "RealNotInt",
     "StrOptions",
     "_check_sample_weight",
-    "_fit_context",
+    "available_if",
     "check_matplotlib_support",
+    "fit_context",
     "fit_task",
     "in_container",
     "request_metadata",
@@ -44,6 +47,19 @@ __all__ = [
     "visual_block",
     "warn_of_version",
 ]
+
+# A decorator without types would hide those of the method from users.
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+def fit_context(*, prefer_skip_nested_validation: bool) -> Callable[[Method], Method]:
+    """Return scikit-learn's decorator of `fit`."""
+    return _fit_context(prefer_skip_nested_validation=prefer_skip_nested_validation)
+
+
+def available_if(check: Callable[[Any], bool]) -> Callable[[Method], Method]:
+    """Return scikit-learn's decorator of a method that not all estimators have."""
+    return metaestimators.available_if(check)
 
 
 def in_container(estimator, array, original):

@@ -26,7 +26,7 @@ from skae import (
 # example for every method, names for return values, and text on the line of the quotes.
 IGNORED = {"ES01", "SA01", "EX01", "RT02", "GL01"}
 CLASSES = (AutoencoderOutlierDetector, AutoencoderTransformer)
-PUBLIC = ["AutoencoderOutlierDetector", "AutoencoderTransformer", "ModelFileError", "load"] + [
+PUBLIC = [name for name in skae.__all__ if not name.startswith("_")] + [
     f"{estimator.__name__}.{name}"
     for estimator in CLASSES
     for name, member in inspect.getmembers(estimator, inspect.isfunction)
@@ -113,17 +113,22 @@ def test_versions_of_python_are_the_same_everywhere():
     minors = [int(re.fullmatch(r"3\.(\d+)", version)[1]) for version in named]
     assert minors == list(range(minors[0], minors[-1] + 1))
     assert project["requires-python"] == f">={named[0]}"
-    assert f"Python {named[0]} to {named[-1]}" in (ROOT / "README.md").read_text()
+    for document in ("README.md", "docs/versions.rst"):
+        assert f"Python {named[0]} to {named[-1]}" in (ROOT / document).read_text()
     tested = re.findall(r'"lowest-direct (.*)" "highest (.*)"', (ROOT / ".ci/floors").read_text())
     assert tested == [(named[0], named[-1])]
-    assert packaging()["tool"]["ruff"]["target-version"] == f"py3{minors[0]}"
+
+
+def test_the_lowest_scikit_learn_is_that_of_the_manual():
+    lowest = re.search(r'"scikit-learn>=(.*?)"', (ROOT / "pyproject.toml").read_text())[1]
+    assert f"scikit-learn {lowest}," in (ROOT / "docs/versions.rst").read_text()
 
 
 def test_the_source_distribution_has_what_the_documents_speak_of():
     """hatchling itself adds the README, the license and pyproject.toml."""
     included = packaging()["tool"]["hatch"]["build"]["targets"]["sdist"]["include"]
     given = {*included, "/README.md", "/LICENSE", "/pyproject.toml"}
-    for document in ("README.md", "CONTRIBUTING.md", "SECURITY.md"):
+    for document in ("README.md", "CONTRIBUTING.md", "RELEASING.md", "SECURITY.md"):
         text = (ROOT / document).read_text()
         paths = re.findall(r"\]\(((?!http)[^)#]+)\)|`(\.ci/\w+)", text)
         assert paths or document == "SECURITY.md"

@@ -10,7 +10,8 @@ import skae
 PACKAGE = pathlib.Path(skae.__file__).parent
 # These are the rooms from the top down. CONTRIBUTING.md has the same table with reasons.
 ROOMS = {
-    "__init__": {"_autoencoder", "_files", "_loading", "_outliers"},
+    "__main__": {"_show_versions"},
+    "__init__": {"_autoencoder", "_files", "_loading", "_outliers", "_show_versions"},
     "onnx": {"_autoencoder", "_network"},
     "displays": {"_autoencoder", "_data"},
     "_outliers": {"_autoencoder"},
@@ -25,6 +26,7 @@ ROOMS = {
     "_keras": {"_network"},
     "_data": {"_network"},
     "_network": set(),
+    "_show_versions": set(),
 }
 # These modules do one thing each. They import nothing of skae, and every room may import them.
 SINGLE = {"_rollback", "_scatter", "_scikit_learn", "_threads", "_version"}

@@ -1,6 +1,7 @@
 """The display of what components do."""
 
 from numbers import Integral
+from typing import Self
 
 import numpy as np
 
@@ -110,7 +111,7 @@ class ComponentsDisplay:
         feature_names=None,
         explained_variance_ratio=None,
         n_total=None,
-    ):
+    ) -> None:
         self.outputs = outputs
         self.deviations = deviations
         self.value_range = value_range
@@ -133,7 +134,7 @@ class ComponentsDisplay:
         max_features=10,
         image_shape=None,
         ax=None,
-    ):
+    ) -> Self:
         """Decode codes along each component, and draw what changes.
 
         Parameters
@@ -186,7 +187,7 @@ class ComponentsDisplay:
         )
         return display.plot(ax=ax, max_features=max_features)
 
-    def plot(self, ax=None, *, max_features=10):
+    def plot(self, ax=None, *, max_features=10) -> Self:
         """Draw what the components do.
 
         Parameters

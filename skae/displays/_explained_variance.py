@@ -1,5 +1,7 @@
 """The display of what components explain."""
 
+from typing import Self
+
 import numpy as np
 from sklearn.utils import check_array
 
@@ -52,12 +54,12 @@ class ExplainedVarianceDisplay:
     '0.67'
     """
 
-    def __init__(self, explained_variance_ratio, *, pca_explained_variance_ratio=None):
+    def __init__(self, explained_variance_ratio, *, pca_explained_variance_ratio=None) -> None:
         self.explained_variance_ratio = explained_variance_ratio
         self.pca_explained_variance_ratio = pca_explained_variance_ratio
 
     @classmethod
-    def from_estimator(cls, estimator, X=None, *, ax=None):
+    def from_estimator(cls, estimator, X=None, *, ax=None) -> Self:
         """Draw what the components of a fitted estimator explain.
 
         Parameters
@@ -94,7 +96,7 @@ class ExplainedVarianceDisplay:
             pca = _pca(prepare(estimator, X)[2], max(4 * len(explained), 16))
         return cls(explained, pca_explained_variance_ratio=pca).plot(ax=ax)
 
-    def plot(self, ax=None):
+    def plot(self, ax=None) -> Self:
         """Draw what the components explain.
 
         Parameters

@@ -1,5 +1,7 @@
 """The display of errors, feature by feature."""
 
+from typing import Self
+
 import numpy as np
 
 from skae._scikit_learn import check_matplotlib_support
@@ -64,7 +66,7 @@ class FeatureErrorDisplay:
 
     def __init__(
         self, errors, *, relative_to="variance", image_shape=None, feature_names=None, total=None
-    ):
+    ) -> None:
         self.errors = errors
         self.relative_to = relative_to
         self.image_shape = image_shape
@@ -74,7 +76,7 @@ class FeatureErrorDisplay:
     @classmethod
     def from_estimator(
         cls, estimator, X, *, relative_to="variance", max_features=20, image_shape=None, ax=None
-    ):
+    ) -> Self:
         """Draw the error of each feature of X.
 
         Parameters
@@ -128,7 +130,7 @@ class FeatureErrorDisplay:
         )
         return display.plot(ax=ax, max_features=max_features)
 
-    def plot(self, ax=None, *, max_features=20):
+    def plot(self, ax=None, *, max_features=20) -> Self:
         """Draw the errors.
 
         Parameters

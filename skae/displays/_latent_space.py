@@ -1,6 +1,6 @@
 """The display of codes."""
 
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from sklearn.utils import (
@@ -81,7 +81,7 @@ class LatentSpaceDisplay:
     (1797, 2)
     """
 
-    def __init__(self, codes, *, y=None, explained_variance_ratio=None, title=None):
+    def __init__(self, codes, *, y=None, explained_variance_ratio=None, title=None) -> None:
         self.codes = codes
         self.y = y
         self.explained_variance_ratio = explained_variance_ratio
@@ -99,7 +99,7 @@ class LatentSpaceDisplay:
         random_state=0,
         ax=None,
         scatter_kwargs=None,
-    ):
+    ) -> Self:
         """Encode rows and draw their codes.
 
         Parameters
@@ -149,7 +149,7 @@ class LatentSpaceDisplay:
         display.title = _found(codes, Labels(y), display.explained_variance_ratio)
         return display.plot(ax=ax, components=components, scatter_kwargs=scatter_kwargs)
 
-    def plot(self, ax=None, *, components=4, scatter_kwargs=None):
+    def plot(self, ax=None, *, components=4, scatter_kwargs=None) -> Self:
         """Draw the codes.
 
         Parameters
@@ -172,7 +172,8 @@ class LatentSpaceDisplay:
         check_matplotlib_support(f"{type(self).__name__}.plot")
         drawn = choose(components, self.codes.shape[1])
         labels = Labels(self.y)
-        self.scatters_, self.bars_ = [], []
+        self.scatters_: list[Any] = []
+        self.bars_: list[Any] = []
         n = max(1, len(drawn) - 1)
         if n == 1 and np.ndim(ax) == 0:
             self.ax_ = single(ax, (6.4, 4.8))

@@ -1,5 +1,7 @@
 """The display of a training."""
 
+from typing import Any, Self
+
 import numpy as np
 
 from skae._scikit_learn import check_matplotlib_support
@@ -80,7 +82,7 @@ class LossCurveDisplay:
         kept_epoch=None,
         pca_loss=None,
         loss_name=None,
-    ):
+    ) -> None:
         self.losses = losses
         self.validation_losses = validation_losses
         self.validation_epochs = validation_epochs
@@ -89,7 +91,7 @@ class LossCurveDisplay:
         self.loss_name = loss_name
 
     @classmethod
-    def from_estimator(cls, estimator, *, ax=None):
+    def from_estimator(cls, estimator, *, ax=None) -> Self:
         """Draw the losses that a fitted estimator has recorded.
 
         Parameters
@@ -139,7 +141,7 @@ class LossCurveDisplay:
             display.pca_loss = display._kept() / (1 - gain)
         return display.plot(ax=ax)
 
-    def plot(self, ax=None):
+    def plot(self, ax=None) -> Self:
         """Draw the losses.
 
         Parameters
@@ -155,7 +157,8 @@ class LossCurveDisplay:
         check_matplotlib_support(f"{type(self).__name__}.plot")
         self.ax_ = ax = single(ax, (6.4, 4.2))
         self.figure_ = ax.figure
-        self.lines_, self.pca_line_ = [], None
+        self.lines_: list[Any] = []
+        self.pca_line_ = None
         if len(self.losses):
             self._curve(np.arange(1, len(self.losses) + 1), self.losses, "training", COLORS[0])
         if len(self.validation_losses):

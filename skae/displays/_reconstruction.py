@@ -2,6 +2,7 @@
 
 import textwrap
 from numbers import Integral
+from typing import Self
 
 import numpy as np
 
@@ -93,7 +94,7 @@ class ReconstructionDisplay:
         feature_names=None,
         samples=None,
         title=None,
-    ):
+    ) -> None:
         self.rows = rows
         self.differences = differences
         self.image_shape = image_shape
@@ -104,7 +105,7 @@ class ReconstructionDisplay:
     @classmethod
     def from_estimator(
         cls, estimator, X, *, target=None, n_samples=None, image_shape=None, ax=None
-    ):
+    ) -> Self:
         """Draw some rows of X and their reconstructions.
 
         Parameters
@@ -159,7 +160,7 @@ class ReconstructionDisplay:
         )
         return display.plot(ax=ax)
 
-    def plot(self, ax=None):
+    def plot(self, ax=None) -> Self:
         """Draw the rows.
 
         Parameters

@@ -17,7 +17,7 @@ from skae._network.operators import decode, encode
 from skae._network.spec import NetworkSpec
 
 try:
-    from onnx import numpy_helper
+    from onnx import ModelProto, numpy_helper
     from skl2onnx import convert_sklearn, update_registered_converter
     from skl2onnx.common.data_types import (
         BooleanTensorType,
@@ -45,7 +45,7 @@ NARROW = (BooleanTensorType, FloatTensorType, Int8TensorType, UInt8TensorType)
 SCALERS = (MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler)
 
 
-def to_onnx(model, X, *, method="auto", options=None, target_opset=None):
+def to_onnx(model, X, *, method="auto", options=None, target_opset=None) -> ModelProto:
     """Convert a fitted estimator or Pipeline to an ONNX model.
 
     Parameters
@@ -153,7 +153,7 @@ def to_onnx(model, X, *, method="auto", options=None, target_opset=None):
     return converted
 
 
-def register():
+def register() -> None:
     """Let skl2onnx convert AutoencoderTransformer wherever it is called in this process.
 
     :func:`to_onnx` does not need it, and nothing else in skae changes skl2onnx.
