@@ -1,0 +1,53 @@
+"""Say which pages of other manuals the references here lead to, without downloading anything.
+
+The names are those of the scikit-learn that is installed, whose manual has one page for each.
+"""
+
+import importlib
+import inspect
+import pkgutil
+import zlib
+
+import sklearn
+
+PAGE = "modules/generated/{0}.html#{0}"
+NUMPY = {
+    "numpy.random.Generator": ("class", "reference/random/generator.html#{0}"),
+    "numpy.random.RandomState": ("class", "reference/random/legacy.html#{0}"),
+}
+
+
+def write_sklearn(folder):
+    """Write the inventory of scikit-learn's public classes, their methods and its functions."""
+    entries = {}
+    for found in pkgutil.iter_modules(sklearn.__path__, "sklearn."):
+        if "._" in found.name or found.name in ("sklearn.conftest", "sklearn.tests"):
+            continue
+        module = importlib.import_module(found.name)
+        for name in getattr(module, "__all__", ()):
+            member, path = getattr(module, name, None), f"{found.name}.{name}"
+            if inspect.isclass(member):
+                entries[path] = ("class", PAGE.format(path))
+                for method, _ in inspect.getmembers(member, inspect.isroutine):
+                    if not method.startswith("_"):
+                        anchor = f"{PAGE.format(path)}.{method}"
+                        entries[f"{path}.{method}"] = ("method", anchor)
+            elif inspect.isroutine(member):
+                entries[path] = ("function", PAGE.format(path))
+    return write(folder / "sklearn.inv", "scikit-learn", entries)
+
+
+def write_numpy(folder):
+    """Write the inventory of the few things of NumPy that docstrings refer to."""
+    entries = {name: (kind, page.format(name)) for name, (kind, page) in NUMPY.items()}
+    return write(folder / "numpy.inv", "NumPy", entries)
+
+
+def write(path, project, entries):
+    """Write `{name: (kind, page)}` as Sphinx reads it, and return the path."""
+    lines = [f"{name} py:{kind} 1 {page} -\n" for name, (kind, page) in sorted(entries.items())]
+    header = f"# Sphinx inventory version 2\n# Project: {project}\n# Version: \n"
+    header += "# The remainder of this file is compressed using zlib.\n"
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(header.encode() + zlib.compress("".join(lines).encode()))
+    return str(path)
