@@ -23,9 +23,9 @@ def write_sklearn(folder):
     for found in pkgutil.iter_modules(sklearn.__path__, "sklearn."):
         if "._" in found.name or found.name in ("sklearn.conftest", "sklearn.tests"):
             continue
-        module = importlib.import_module(found.name)
-        for name in getattr(module, "__all__", ()):
-            member, path = getattr(module, name, None), f"{found.name}.{name}"
+        public = vars(importlib.import_module(found.name))
+        for name in public.get("__all__", ()):
+            member, path = public.get(name), f"{found.name}.{name}"
             if inspect.isclass(member):
                 entries[path] = ("class", PAGE.format(path))
                 for method, _ in inspect.getmembers(member, inspect.isroutine):
