@@ -31,22 +31,28 @@ default_role = "literal"
 templates_path = ["templates"]
 exclude_patterns = ["_build", "templates"]
 
-# The API pages show a method of scikit-learn by its name and a link, since its docstring has
-# labels that only scikit-learn's own manual defines.
+# The page of a class has skae's methods, and names of those that scikit-learn gives it: the
+# docstrings of these have labels that only scikit-learn's own manual defines.
 numpydoc_show_class_members = False
 autosummary_context = members.context()
+autodoc_typehints = "none"  # docstrings name the types
 
-# Nothing is downloaded to know what scikit-learn and NumPy document.
+# Nothing is downloaded to know what other manuals have.
+INVENTORIES = DOCS / "generated"
 intersphinx_mapping = {
-    "sklearn": ("https://scikit-learn.org/stable", inventory.write_sklearn(DOCS / "generated")),
-    "numpy": ("https://numpy.org/doc/stable", inventory.write_numpy(DOCS / "generated")),
+    "sklearn": ("https://scikit-learn.org/stable", inventory.write_sklearn(INVENTORIES)),
+    "numpy": ("https://numpy.org/doc/stable", inventory.write_other(INVENTORIES, "numpy")),
+    "matplotlib": (
+        "https://matplotlib.org/stable",
+        inventory.write_other(INVENTORIES, "matplotlib"),
+    ),
 }
 
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "gallery",
     "filename_pattern": ".",
-    "ignore_pattern": r"digits\.py|serve_pipeline\.py",
+    "ignore_pattern": r"serve_pipeline\.py",
     "within_subsection_order": "FileNameSortKey",
     "doc_module": ("skae",),
     "reference_url": {"skae": None},

@@ -11,9 +11,15 @@ import zlib
 import sklearn
 
 PAGE = "modules/generated/{0}.html#{0}"
-NUMPY = {
-    "numpy.random.Generator": ("class", "reference/random/generator.html#{0}"),
-    "numpy.random.RandomState": ("class", "reference/random/legacy.html#{0}"),
+# What docstrings refer to in other packages.
+OTHERS = {
+    "numpy": {
+        "numpy.random.Generator": ("class", "reference/random/generator.html#{0}"),
+        "numpy.random.RandomState": ("class", "reference/random/legacy.html#{0}"),
+    },
+    "matplotlib": {
+        "matplotlib.axes.Axes.scatter": ("method", "api/_as_gen/{0}.html#{0}"),
+    },
 }
 
 
@@ -37,10 +43,10 @@ def write_sklearn(folder):
     return write(folder / "sklearn.inv", "scikit-learn", entries)
 
 
-def write_numpy(folder):
-    """Write the inventory of the few things of NumPy that docstrings refer to."""
-    entries = {name: (kind, page.format(name)) for name, (kind, page) in NUMPY.items()}
-    return write(folder / "numpy.inv", "NumPy", entries)
+def write_other(folder, project):
+    """Write the inventory of a package of which docstrings name a few things."""
+    entries = {name: (kind, page.format(name)) for name, (kind, page) in OTHERS[project].items()}
+    return write(folder / f"{project}.inv", project, entries)
 
 
 def write(path, project, entries):

@@ -1,4 +1,4 @@
-"""Tell the methods that a class of skae defines from those that scikit-learn gives it."""
+"""Tell what a class of skae defines from what scikit-learn gives it, for the page of the class."""
 
 import inspect
 
@@ -8,28 +8,50 @@ from sklearn.ensemble import IsolationForest
 import skae
 import skae.displays
 
+# Classes whose pages in scikit-learn's manual explain what is inherited.
+EXPLAINED = {PCA: "sklearn.decomposition.PCA", IsolationForest: "sklearn.ensemble.IsolationForest"}
+
 
 def context():
-    """Return what the template of a class page needs: `{name of the class: names}`, twice."""
+    """Return what the template needs, in dicts by the names of the classes."""
     classes = [skae.AutoencoderTransformer, skae.AutoencoderOutlierDetector]
     classes += [getattr(skae.displays, name) for name in skae.displays.__all__]
-    own, inherited = {}, {}
+    methods, properties, inherited = {}, {}, {}
     for cls in classes:
-        names = [name for name, _ in inspect.getmembers(cls, callable) if not name.startswith("_")]
-        own[cls.__name__] = [name for name in names if is_own(getattr(cls, name))]
-        others = [name for name in names if name not in own[cls.__name__]]
-        inherited[cls.__name__] = [link(name) for name in others]
-    return {"own_methods": own, "inherited_methods": inherited}
+        members = [member for member in inspect.getmembers(cls) if not member[0].startswith("_")]
+        functions = {name: member for name, member in members if callable(member)}
+        own = [name for name, member in functions.items() if is_own(member)]
+        methods[cls.__name__] = own
+        properties[cls.__name__] = [name for name, member in members if is_own_property(member)]
+        inherited[cls.__name__] = [
+            (name, signature(member), explanation(name))
+            for name, member in functions.items()
+            if name not in own
+        ]
+    return {"methods_of": methods, "properties_of": properties, "inherited_by": inherited}
 
 
-def is_own(method):
-    """Return whether the code of the method is skae's, also behind scikit-learn's decorators."""
-    return inspect.unwrap(method).__module__.partition(".")[0] == "skae"
+def is_own(function):
+    """Return whether the code of a function is skae's, also behind scikit-learn's decorators."""
+    return inspect.unwrap(function).__module__.partition(".")[0] == "skae"
 
 
-def link(name):
-    """Return a reference to scikit-learn's page of a method, where it has one."""
-    for cls, page in ((PCA, "decomposition.PCA"), (IsolationForest, "ensemble.IsolationForest")):
-        if hasattr(cls, name):
-            return f":meth:`~sklearn.{page}.{name}`"
-    return f"`{name}`"
+def is_own_property(member):
+    return isinstance(member, property) and is_own(member.fget)
+
+
+def signature(method):
+    """Return the signature of a method as it is called, without types."""
+    found = inspect.signature(method)
+    parameters = [
+        parameter.replace(annotation=inspect.Parameter.empty)
+        for parameter in found.parameters.values()
+        if parameter.name != "self"
+    ]
+    return str(found.replace(parameters=parameters, return_annotation=inspect.Signature.empty))
+
+
+def explanation(name):
+    """Return where scikit-learn's manual explains a method."""
+    pages = [page for cls, page in EXPLAINED.items() if hasattr(cls, name)]
+    return f"As :meth:`{pages[0]}.{name}`." if pages else "As in scikit-learn."
