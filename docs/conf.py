@@ -38,14 +38,13 @@ autosummary_context = members.context()
 autodoc_typehints = "none"  # docstrings name the types
 
 # Nothing is downloaded to know what other manuals have.
-INVENTORIES = DOCS / "generated"
 intersphinx_mapping = {
-    "sklearn": ("https://scikit-learn.org/stable", inventory.write_sklearn(INVENTORIES)),
-    "numpy": ("https://numpy.org/doc/stable", inventory.write_other(INVENTORIES, "numpy")),
-    "matplotlib": (
-        "https://matplotlib.org/stable",
-        inventory.write_other(INVENTORIES, "matplotlib"),
-    ),
+    name: (home, inventory.write(DOCS / "generated" / f"{name}.inv", pages))
+    for name, home, pages in (
+        ("sklearn", "https://scikit-learn.org/stable", inventory.scikit_learn()),
+        ("numpy", "https://numpy.org/doc/stable", inventory.NUMPY),
+        ("matplotlib", "https://matplotlib.org/stable", inventory.MATPLOTLIB),
+    )
 }
 
 sphinx_gallery_conf = {
