@@ -1,6 +1,6 @@
 """Say which pages of other manuals the references here lead to, without downloading anything.
 
-An inventory is a dict `{name: (kind, page)}`, in which `{0}` stands for the name.
+An inventory is a dict `{name: (kind, page)}`, in which "$" ends a page that ends with the name.
 """
 
 import importlib
@@ -12,10 +12,11 @@ import sklearn
 
 # What docstrings refer to.
 NUMPY = {
-    "numpy.random.Generator": ("class", "reference/random/generator.html#{0}"),
-    "numpy.random.RandomState": ("class", "reference/random/legacy.html#{0}"),
+    "numpy.random.Generator": ("class", "reference/random/generator.html#$"),
+    "numpy.random.RandomState": ("class", "reference/random/legacy.html#$"),
 }
-MATPLOTLIB = {"matplotlib.axes.Axes.scatter": ("method", "api/_as_gen/{0}.html#{0}")}
+SCATTER = "matplotlib.axes.Axes.scatter"
+MATPLOTLIB = {SCATTER: ("method", f"api/_as_gen/{SCATTER}.html#$")}
 
 
 def scikit_learn():
@@ -30,7 +31,7 @@ def scikit_learn():
         public = vars(importlib.import_module(found.name))
         for name in public.get("__all__", ()):
             member, path = public.get(name), f"{found.name}.{name}"
-            page = f"modules/generated/{path}.html#{{0}}"
+            page = f"modules/generated/{path}.html#$"
             if inspect.isclass(member):
                 pages[path] = ("class", page)
                 for method, _ in inspect.getmembers(member, inspect.isroutine):
@@ -45,10 +46,7 @@ def write(path, pages):
     """Write an inventory as Sphinx reads it, and return the path."""
     header = f"# Sphinx inventory version 2\n# Project: {path.stem}\n# Version: \n"
     header += "# The remainder of this file is compressed using zlib.\n"
-    lines = [
-        f"{name} py:{kind} 1 {page.format(name)} -\n"
-        for name, (kind, page) in sorted(pages.items())
-    ]
+    lines = (f"{name} py:{kind} 1 {page} -\n" for name, (kind, page) in sorted(pages.items()))
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(header.encode() + zlib.compress("".join(lines).encode()))
     return str(path)

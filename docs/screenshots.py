@@ -16,7 +16,7 @@ import tempfile
 import threading
 from html.parser import HTMLParser
 from pathlib import Path
-from urllib.parse import unquote, urldefrag, urlsplit
+from urllib.parse import unquote, urlsplit
 
 from playwright.sync_api import sync_playwright
 
@@ -54,13 +54,15 @@ class Links(HTMLParser):
 
 def broken_links():
     """Return a line for each address inside the manual that leads nowhere."""
-    pages = {page.resolve(): Links(page) for page in BUILT.rglob("*.html")}
+    found = {*BUILT.rglob("*.html")} - {*BUILT.glob("_static/**/*.html")}
+    pages = {page.resolve(): Links(page) for page in sorted(found)}
     lines = []
     for page, links in pages.items():
         for address in sorted(links.addresses):
-            if urlsplit(address).scheme or address.startswith("//"):
+            parts = urlsplit(address)
+            if parts.scheme or parts.netloc:
                 continue
-            place, name = urldefrag(unquote(address))
+            place, name = unquote(parts.path), unquote(parts.fragment)
             target = (page.parent / place).resolve() if place else page
             known = target in pages and name in pages[target].names
             if not target.exists() or (name and target.suffix == ".html" and not known):
