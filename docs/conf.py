@@ -68,6 +68,8 @@ copybutton_prompt_is_regexp = True
 # What a page shows as output is not code to copy.
 copybutton_selector = "div:not(.sphx-glr-script-out) > div.highlight > pre"
 
+toc_object_entries_show_parents = "hide"
+
 html_theme = "pydata_sphinx_theme"
 html_title = f"skae {release}"
 html_static_path = ["_static"]
@@ -76,6 +78,7 @@ html_copy_source = html_show_sourcelink = False
 html_theme_options = {
     "logo": {"text": "skae"},
     "header_links_before_dropdown": 6,
+    "secondary_sidebar_items": {"**": ["page-toc"], "index": []},
     "navbar_align": "left",
     "show_toc_level": 2,
     "show_prev_next": True,

@@ -4,12 +4,17 @@ import inspect
 
 from sklearn.decomposition import PCA
 from sklearn.ensemble import IsolationForest
+from sklearn.linear_model import LogisticRegression
 
 import skae
 import skae.displays
 
-# Classes whose pages in scikit-learn's manual explain what is inherited.
-EXPLAINED = {PCA: "sklearn.decomposition.PCA", IsolationForest: "sklearn.ensemble.IsolationForest"}
+# Classes whose pages in scikit-learn's manual explain what is inherited, the likeliest first.
+EXPLAINED = {
+    PCA: "sklearn.decomposition",
+    IsolationForest: "sklearn.ensemble",
+    LogisticRegression: "sklearn.linear_model",
+}
 
 
 def context():
@@ -53,5 +58,8 @@ def signature(method):
 
 def explanation(name):
     """Return where scikit-learn's manual explains a method."""
-    pages = [page for cls, page in EXPLAINED.items() if hasattr(cls, name)]
-    return f"As :meth:`{pages[0]}.{name}`." if pages else "As in scikit-learn."
+    for cls, module in EXPLAINED.items():
+        if hasattr(cls, name):
+            known = f"{cls.__name__}.{name}"
+            return f"As :meth:`{known}() <{module}.{known}>`."
+    return "As in scikit-learn."

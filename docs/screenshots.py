@@ -35,6 +35,15 @@ PAGES = (
 WIDTHS = (1280, 390)
 # Presses of the Tab key after which the first door has to be reached.
 TABS = 60
+# What ends to the right of the screen, and in nothing that scrolls or is hidden.
+TOO_WIDE = """() => {
+  const scrolls = e => e && (e.closest("pre, nav, dialog, .bd-sidebar") ||
+    (getComputedStyle(e).overflowX == "auto" ? e : scrolls(e.parentElement)));
+  return [...document.querySelectorAll("main *")].filter(e => e.checkVisibility() &&
+    e.getBoundingClientRect().right > innerWidth + 1 && !scrolls(e)).slice(0, 5).map(e =>
+    `${e.tagName} ends at ${Math.round(e.getBoundingClientRect().right)}: ${e.innerText}`
+      .slice(0, 80).replaceAll("\\n", " "));
+}"""
 
 
 class Links(HTMLParser):
@@ -106,9 +115,7 @@ def look(browser, home, folder):
                 page.goto(f"{home}/{name}.html")
                 file = f"{name.replace('/', '-')}-{width}-{scheme}.png"
                 page.screenshot(path=folder / file, full_page=True)
-                wide = page.evaluate("document.documentElement.scrollWidth")
-                if wide > width:
-                    lines.append(f"{name}: {wide} pixels wide on a screen of {width}")
+                lines += [f"{name}, {width} pixels: {wide}" for wide in page.evaluate(TOO_WIDE)]
             context.close()
     return lines
 
