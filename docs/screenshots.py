@@ -10,6 +10,7 @@ first page also if the keyboard reaches neither the search nor the first door.
 import contextlib
 import functools
 import http.server
+import itertools
 import shutil
 import sys
 import tempfile
@@ -101,22 +102,20 @@ def pages():
         yield next(found).relative_to(BUILT).with_suffix("").as_posix() if "*" in name else name
 
 
-def look(browser, home, folder):
-    """Take a picture of each page in each width, light and dark, and return what is wrong."""
+def look(browser, home, folder, scheme, width):
+    """Take a picture of each page, and return what is wrong with it."""
     lines = []
-    for scheme in ("light", "dark"):
-        for width in WIDTHS:
-            size = {"width": width, "height": 900}
-            context = browser.new_context(viewport=size, color_scheme=scheme)
-            context.route("**/*", functools.partial(keep_home, home, lines))
-            page = context.new_page()
-            page.on("pageerror", lambda error, page=page: lines.append(f"{page.url}: {error}"))
-            for name in pages():
-                page.goto(f"{home}/{name}.html")
-                file = f"{name.replace('/', '-')}-{width}-{scheme}.png"
-                page.screenshot(path=folder / file, full_page=True)
-                lines += [f"{name}, {width} pixels: {wide}" for wide in page.evaluate(TOO_WIDE)]
-            context.close()
+    size = {"width": width, "height": 900}
+    context = browser.new_context(viewport=size, color_scheme=scheme)
+    context.route("**/*", functools.partial(keep_home, home, lines))
+    page = context.new_page()
+    page.on("pageerror", lambda error: lines.append(f"{page.url}: {error}"))
+    for name in pages():
+        page.goto(f"{home}/{name}.html")
+        picture = f"{name.replace('/', '-')}-{width}-{scheme}.png"
+        page.screenshot(path=folder / picture, full_page=True)
+        lines += [f"{name}, {width} pixels: {wide}" for wide in page.evaluate(TOO_WIDE)]
+    context.close()
     return lines
 
 
@@ -155,7 +154,9 @@ def main():
     with served() as home, sync_playwright() as playwright:
         path = shutil.which("chromium") or shutil.which("chromium-browser")
         browser = playwright.chromium.launch(executable_path=path)
-        lines += look(browser, home, folder) + out_of_reach(browser, home)
+        for scheme, width in itertools.product(("light", "dark"), WIDTHS):
+            lines += look(browser, home, folder, scheme, width)
+        lines += out_of_reach(browser, home)
         browser.close()
     print(*lines, f"{len(lines)} faults; pictures: {folder}", sep="\n")
     return bool(lines)
