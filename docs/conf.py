@@ -74,6 +74,10 @@ html_theme = "pydata_sphinx_theme"
 html_title = f"skae {release}"
 html_static_path = ["_static"]
 html_css_files = ["skae.css"]
+# Pages without others below them have nothing to show beside them.
+html_sidebars = {
+    name: [] for name in ("start", "measured", "versions", "changelog", "contributing", "security")
+}
 html_copy_source = html_show_sourcelink = False
 html_theme_options = {
     "logo": {"text": "skae"},

@@ -36,15 +36,14 @@ PAGES = (
 WIDTHS = (1280, 390)
 # Presses of the Tab key after which the first door has to be reached.
 TABS = 60
-# What ends to the right of the screen, and in nothing that scrolls or is hidden.
-TOO_WIDE = """() => {
-  const scrolls = e => e && (e.closest("pre, nav, dialog, .bd-sidebar") ||
-    (getComputedStyle(e).overflowX == "auto" ? e : scrolls(e.parentElement)));
-  return [...document.querySelectorAll("main *")].filter(e => e.checkVisibility() &&
-    e.getBoundingClientRect().right > innerWidth + 1 && !scrolls(e)).slice(0, 5).map(e =>
-    `${e.tagName} ends at ${Math.round(e.getBoundingClientRect().right)}: ${e.innerText}`
-      .slice(0, 80).replaceAll("\\n", " "));
-}"""
+# What ends to the right of the screen. Code and tables may scroll, the article itself may not.
+TOO_WIDE = """() => [...document.querySelectorAll("article *")]
+  .filter(element => !element.closest("pre, .pst-scrollable-table-container"))
+  .filter(element => element.checkVisibility())
+  .map(element => [element, Math.round(element.getBoundingClientRect().right)])
+  .filter(([element, end]) => end > innerWidth)
+  .map(([element, end]) => `${element.tagName} ends at ${end}: ${element.innerText}`.slice(0, 80))
+  .slice(0, 5)"""
 
 
 class Links(HTMLParser):
