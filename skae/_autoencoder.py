@@ -222,7 +222,7 @@ class AutoencoderTransformer(
         Fraction by which the network has a lower loss than PCA on rows held out, 0.0 if PCA is
         kept, or None if the two were not compared.
 
-    explained_variance_ratio_ : ndarray of shape (n_components_,)
+    explained_variance_ratio_ : ndarray of shape (`n_components_`,)
         Fraction of the variance of the training rows that a regression of the reconstruction on
         each component explains, for linear codes. They fall without `label_weight`, and their sum
         is :meth:`score` on the training rows: on all of them if PCA is kept, and else on 2,500 at
