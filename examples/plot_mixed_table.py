@@ -55,7 +55,7 @@ grid = [
     {"reduce": [PCA(random_state=0)], "reduce__n_components": sizes},
     {"reduce__n_components": sizes, "reduce__label_weight": [0.0, 1.0]},
 ]
-search = GridSearchCV(pipe, grid, cv=KFold(4, shuffle=True, random_state=0)).fit(X_train, y_train)
+search = GridSearchCV(pipe, grid, cv=KFold(3, shuffle=True, random_state=0)).fit(X_train, y_train)
 
 # %%
 # Draw the scores of the search, and the first two components of the best code that was found.

@@ -42,7 +42,7 @@ display = ExplainedVarianceDisplay.from_estimator(autoencoder, X_train)
 
 # %%
 # The other way is to fit several numbers, and to see what comes back of rows not seen in training.
-sizes = (2, 4, 8, 16, 32)
+sizes = (2, 8, 32)
 curves = {
     "PCA": [kept(PCA(size).fit(X_train)) for size in sizes],
     "autoencoder": [

@@ -47,8 +47,8 @@ right.set_title("The features to blame")
 bar = figure.colorbar(image, label="part of the squared distance")
 
 # %%
-# In most of the oddest wines a single feature is to blame, with a value that few others reach. In
-# the others it is a combination, of values that are usual on their own.
+# In some of the oddest wines one feature makes up half of the distance, with a value that few other
+# wines reach. In the others several features share it. The lines name the largest part of each.
 for row, parts in shares.iterrows():
     feature = parts.idxmax()
     value, rank = X.loc[row, feature], (X[feature] <= X.loc[row, feature]).mean()

@@ -28,8 +28,8 @@ X_train, X_test, y_train, y_test = train_test_split(
 )
 
 # %%
-# A sigmoid suits pixels, and naming it spares the comparison with a linear output. Without
-# early stopping no rows are held out, so each network is trained once.
+# A sigmoid suits pixels, and naming it spares the comparison with a linear output. Without early
+# stopping no rows are held out, so each network is trained once.
 deep = {"hidden_layer_sizes": (128,), "output_activation": "sigmoid", "early_stopping": False}
 variants = {
     "no hidden layers": {"hidden_layer_sizes": ()},

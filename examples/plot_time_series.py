@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from statsmodels.datasets import elnino
 
-from skae import AutoencoderOutlierDetector
+from skae import AutoencoderOutlierDetector, AutoencoderTransformer
 from skae.displays import ReconstructionDisplay
 
 table = elnino.load_pandas().data.set_index("YEAR")
@@ -26,29 +26,34 @@ windows = np.lib.stride_tricks.sliding_window_view(series, 12)
 ends = series.index[11:]
 
 # %%
-# The detector fits an autoencoder, and measures how far a window is from what is usual for it.
-detector = AutoencoderOutlierDetector(random_state=0).fit(windows)
+# Two components are enough for the seasons, so what they leave is not seasonal. `score_samples` is
+# minus the squared distance of a window from what is usual.
+autoencoder = AutoencoderTransformer(2, random_state=0)
+detector = AutoencoderOutlierDetector(autoencoder).fit(windows)
 distances = pd.Series(-detector.score_samples(windows), ends)
 odd = distances[detector.predict(windows) == -1]
+oddest_of_years = odd.groupby(odd.index.year).idxmax()
 
 # %%
 # Draw the series, and the distance of the window that ends in each month.
-figure, (top, bottom) = plt.subplots(2, 1, figsize=(11, 5.5), sharex=True, layout="constrained")
+figure, (top, bottom) = plt.subplots(2, 1, figsize=(10, 5.5), sharex=True, layout="constrained")
 top.plot(series.index.to_timestamp(), series, linewidth=0.8)
-top.set(ylabel="temperature in °C", title="Sea off the coast of Peru")
+top.set(ylabel="temperature in °C", title="Temperature of the sea")
 bottom.plot(ends.to_timestamp(), distances, linewidth=0.8)
 bottom.axhline(-detector.offset_, color="gray", linestyle="--", label="limit (minus offset_)")
-bottom.set(ylabel="squared distance", xlabel="end of the window")
-bottom.legend(frameon=False, loc="upper left")
-years = odd.groupby(odd.index.year).agg(["size", "max", "idxmax"])
-for end in years["idxmax"]:
-    bottom.annotate(end.year, (end.to_timestamp(), odd[end]), fontsize=8, ha="right")
+bottom.set(xlabel="end of the window", ylabel="squared distance", yscale="log")
+bottom.set_title(f"{len(odd)} of {len(windows)} windows are odd")
+legend = bottom.legend(frameon=False, loc="upper left")
+for end in odd[oddest_of_years].nlargest(6).index:
+    bottom.annotate(
+        end, (end.to_timestamp(), odd[end]), (3, 0), textcoords="offset points", fontsize=8
+    )
 
 # %%
-# The oddest window and a usual one, with what the autoencoder makes of them.
-shown = [distances.argmax(), int(np.argsort(distances.to_numpy())[len(distances) // 2])]
-scaled = (windows - detector.location_) / detector.scale_
-restored = detector.autoencoder_.reconstruct(scaled)[shown] * detector.scale_ + detector.location_
+# The oddest window and one with the median distance, over what the autoencoder makes of them.
+shown = [distances.argmax(), distances.argsort().iloc[len(distances) // 2]]
+restored = detector.autoencoder_.reconstruct((windows - detector.location_) / detector.scale_)
+restored = restored[shown] * detector.scale_ + detector.location_
 display = ReconstructionDisplay(
     {"original": windows[shown], "reconstruction": restored},
     differences=restored - windows[shown],
@@ -57,10 +62,10 @@ display = ReconstructionDisplay(
 ).plot()
 
 # %%
-# The years of El Niño are found, though nobody has named them.
-print(f"{len(odd)} of {len(windows)} windows are odd. They end in")
-for year, (count, distance, end) in years.iterrows():
-    blamed = detector.explain(windows[[ends.get_loc(end)]])[0].argmax()
-    month = ends[ends.get_loc(end)] - 11 + int(blamed)
-    print(f"  {year}: {count} windows, distance up to {distance:.0f}, {month} is to blame most")
+# The oddest windows are those in which the warm water of El Niño came in 1997 and in 1982, out of
+# season. Nobody has told the detector of it. `explain` names the month that adds most.
+for end in odd[oddest_of_years].nlargest(6).index:
+    parts = detector.explain(windows[[ends.get_loc(end)]])[0]
+    blamed = end - 11 + int(parts.argmax())
+    print(f"window to {end}: distance {odd[end]:.0f}, {parts.max():.0f} of it by {blamed}")
 plt.show()

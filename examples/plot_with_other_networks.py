@@ -31,9 +31,9 @@ encoder, decoder, _ = autoencoder.to_keras()
 
 
 # %%
-# **The encoder in a classifier.** The same layers with random weights are trained beside it.
+# **The encoder in a classifier.** A network of the same widths, but with random weights, is trained
+# beside it.
 def accuracy_of_classifier(encoder):
-    keras.utils.set_random_seed(0)
     outputs = keras.layers.Dense(10, "softmax")(encoder.output)
     model = keras.Model(encoder.input, outputs)
     model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
@@ -41,11 +41,9 @@ def accuracy_of_classifier(encoder):
     return model.evaluate(X_test, y_test, verbose=0)[1]
 
 
-untrained = keras.models.clone_model(encoder)
-for seed, layer in enumerate(untrained.layers):
-    if layer.weights:
-        layer.kernel.assign(keras.initializers.GlorotUniform(seed)(layer.kernel.shape))
-encoders = {"random": untrained, "fitted": encoder}
+keras.utils.set_random_seed(0)
+layers = [keras.Input((784,)), keras.layers.Dense(256, "relu"), keras.layers.Dense(16)]
+encoders = {"random": keras.Sequential(layers), "fitted": encoder}
 accuracies = {name: accuracy_of_classifier(model) for name, model in encoders.items()}
 
 # %%
@@ -62,9 +60,9 @@ def step(real, codes):
     with tf.GradientTape(persistent=True) as tape:
         on_real = discriminator(real, training=True)
         on_generated = discriminator(decoder(codes), training=True)
+        deceit = loss(tf.ones_like(on_generated), on_generated)
         verdict = loss(tf.ones_like(on_real), on_real)
         verdict += loss(tf.zeros_like(on_generated), on_generated)
-        deceit = loss(tf.ones_like(on_generated), on_generated)
     pairs = ((verdict, discriminator), (deceit, decoder))
     for optimizer, (value, model) in zip(optimizers, pairs, strict=True):
         variables = model.trainable_variables
@@ -76,7 +74,7 @@ codes = rng.standard_normal((10, 16), dtype=np.float32)
 before = decoder(codes).numpy()
 for _ in range(600):
     real = X_train[rng.integers(len(X_train), size=64)]
-    step(tf.constant(real), tf.constant(rng.standard_normal((64, 16), dtype=np.float32)))
+    step(real, rng.standard_normal((64, 16), dtype=np.float32))
 after = decoder(codes).numpy()
 
 # %%
