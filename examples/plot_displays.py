@@ -48,7 +48,7 @@ errors = FeatureErrorDisplay.from_estimator(autoencoder, X_test, image_shape=(8,
 
 # %%
 # **Components.** Each one moves from low to high, while the others stay at their mean.
-components = ComponentsDisplay.from_estimator(autoencoder, X_test, image_shape=(8, 8))
+components = ComponentsDisplay.from_estimator(autoencoder, X_test, components=4, image_shape=(8, 8))
 
 # %%
 # **Codes.** With y, points have the color of their class.

@@ -8,7 +8,7 @@ neighbors among the digits, and by their times. The autoencoder also decodes pla
 """
 
 # %%
-# UMAP is a package of its own, which ``pip install umap-learn`` installs. Without it, two are compared.
+# UMAP is a package of its own: ``pip install umap-learn``. Without it the others are compared.
 import time
 
 import matplotlib.pyplot as plt
