@@ -30,9 +30,15 @@ noisy_test = np.where(rng.random(X_test.shape) < 0.3, np.float32(0), X_test)
 
 # %%
 # `noise=0.3` sets 30 % of the entries of each batch to zero. Noise keeps a network from learning
-# digits by heart, so it can be trained for more epochs than "auto" gives.
+# digits by heart, so it can do without early stopping, and then it is trained only once.
 autoencoder = AutoencoderTransformer(
-    32, hidden_layer_sizes=(256,), noise=0.3, epochs=60, random_state=0
+    32,
+    hidden_layer_sizes=(256,),
+    output_activation="sigmoid",
+    noise=0.3,
+    epochs=60,
+    early_stopping=False,
+    random_state=0,
 ).fit(X_train)
 pca = PCA(32, random_state=0).fit(X_train)
 ridge = Ridge(alpha=100.0).fit(noisy_train, X_train)
