@@ -38,8 +38,8 @@ def error_of_bytes(transformer):
 
 
 # %%
-# Fit PCA with more components, to see how many are worth as much. A sigmoid suits pixels, and naming
-# it spares the comparison with a linear output. Without early stopping no rows are held out, so each
+# Fit PCA with more components, to see how many are worth as much. A sigmoid suits pixels: naming it
+# spares the comparison with a linear output. Without early stopping no rows are held out. So each
 # network is trained once.
 network = {"output_activation": "sigmoid", "early_stopping": False, "hidden_layer_sizes": (128,)}
 sizes = np.array([2, 4, 8, 16, 32, 64])

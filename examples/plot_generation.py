@@ -62,8 +62,8 @@ rows = {
 display = ReconstructionDisplay(rows, image_shape=(28, 28)).plot()
 
 # %%
-# Samples of all classes come up, some more often than others. The classifier is sure of most of
-# them. Those of which it is not lie between the classes.
+# Samples of all classes come up, some more often than others. Many are clear digits, and some are
+# blurred or between two classes.
 print(f"classifier: accuracy {classifier.score(X_test, y_test):.3f} on real test digits")
 print(f"samples: mean confidence {probabilities.max(axis=1).mean():.2f}, shares of the classes:")
 for digit, count in enumerate(np.bincount(labels, minlength=10)):

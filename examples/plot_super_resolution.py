@@ -37,8 +37,8 @@ def halve_resolution(batch, rng):
 
 
 # %%
-# The code is as wide as the small image, since nothing has to be compressed. Without early stopping no
-# rows are held out, and the network is trained only once.
+# The code is as wide as the small image, since nothing has to be compressed. Without early stopping
+# no rows are held out, and the network is trained only once.
 autoencoder = AutoencoderTransformer(
     196,
     hidden_layer_sizes=(256,),
