@@ -32,7 +32,8 @@ autoencoder = AutoencoderTransformer(2, random_state=0)
 detector = AutoencoderOutlierDetector(autoencoder).fit(windows)
 distances = pd.Series(-detector.score_samples(windows), ends)
 odd = distances[detector.predict(windows) == -1]
-oddest_of_years = odd.groupby(odd.index.year).idxmax()
+oddest_of_years = odd[odd.groupby(odd.index.year).idxmax()]
+oddest = oddest_of_years.nlargest(4).index
 
 # %%
 # Draw the series, and the distance of the window that ends in each month.
@@ -44,7 +45,7 @@ bottom.axhline(-detector.offset_, color="gray", linestyle="--", label="limit (mi
 bottom.set(xlabel="end of the window", ylabel="squared distance", yscale="log")
 bottom.set_title(f"{len(odd)} of {len(windows)} windows are odd")
 legend = bottom.legend(frameon=False, loc="upper left")
-for end in odd[oddest_of_years].nlargest(6).index:
+for end in oddest:
     bottom.annotate(
         end, (end.to_timestamp(), odd[end]), (3, 0), textcoords="offset points", fontsize=8
     )
@@ -60,12 +61,13 @@ display = ReconstructionDisplay(
     feature_names=[f"month {month}" for month in range(1, 13)],
     samples=[f"that ends in {ends[row]}" for row in shown],
 ).plot()
+label = display.axes_[0, 0].set_ylabel("temperature in °C")
 
 # %%
 # The oddest windows are those in which the warm water of El Niño came in 1997 and in 1982, out of
 # season. Nobody has told the detector of it. `explain` names the month that adds most.
-for end in odd[oddest_of_years].nlargest(6).index:
+for end in oddest:
     parts = detector.explain(windows[[ends.get_loc(end)]])[0]
     blamed = end - 11 + int(parts.argmax())
-    print(f"window to {end}: distance {odd[end]:.0f}, {parts.max():.0f} of it by {blamed}")
+    print(f"window up to {end}: distance {odd[end]:.0f}, {parts.max():.0f} of it by {blamed}")
 plt.show()
