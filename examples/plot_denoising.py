@@ -36,7 +36,7 @@ autoencoder = AutoencoderTransformer(
     hidden_layer_sizes=(256,),
     output_activation="sigmoid",
     noise=0.3,
-    epochs=60,
+    epochs=40,
     early_stopping=False,
     random_state=0,
 ).fit(X_train)

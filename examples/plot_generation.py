@@ -35,7 +35,7 @@ autoencoder = AutoencoderTransformer(
     hidden_layer_sizes=(512, 256),
     output_activation="sigmoid",
     kl_weight=20.0,
-    epochs=40,
+    epochs=30,
     early_stopping=False,
     random_state=0,
 ).fit(X_train)
