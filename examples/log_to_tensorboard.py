@@ -1,55 +1,69 @@
-"""Follow training in TensorBoard, with a callback of scikit-learn.
+"""
+Follow the training in TensorBoard
+==================================
 
-    python examples/log_to_tensorboard.py
-    tensorboard --logdir logs
-
-The estimator takes callbacks of scikit-learn 1.9 and not those of Keras, since it trains several
-networks in one fit, with a loop of its own. Most of Keras' callbacks have a counterpart:
-`early_stopping` keeps the best weights, `learning_rate` follows a cycle, and `save` writes what was
-fitted. A callback whose `on_fit_task_end` returns True ends the training.
+With scikit-learn 1.9 an estimator takes callbacks, and skae calls them after each validation. Here
+one writes the losses to where TensorBoard, or anything else, shows them while `fit` is running.
 """
 
-import argparse
+# %%
+# A callback is any object with these four functions. Those of Keras are not taken, since one fit
+# trains several networks in a loop of its own. Most of them have a counterpart: `early_stopping`
+# keeps the best weights, `learning_rate` follows a cycle, and `save` writes what was fitted.
+import tempfile
+import types
 
+import matplotlib.pyplot as plt
 import tensorflow as tf
 from sklearn.datasets import load_digits
 
 from skae import AutoencoderTransformer
+from skae.displays import LossCurveDisplay
+
+folder = tempfile.mkdtemp()
+writer = tf.summary.create_file_writer(folder)
+seen = []
 
 
-class TensorBoardLogger:
-    """Write the losses of each training run, such as "turn 1", as curves over its epochs."""
-
-    def __init__(self, folder):
-        self.folder = folder
-
-    def setup(self, estimator, context):
-        self.writer = tf.summary.create_file_writer(self.folder)
-
-    def on_fit_task_begin(self, estimator, context):
-        pass
-
-    def on_fit_task_end(self, estimator, context, *, fitted_estimator):
-        if context.task_name != "validation":
-            return
-        with self.writer.as_default(step=fitted_estimator.n_iter_):
-            tf.summary.scalar(f"{context.parent.task_name}/loss", fitted_estimator.loss_curve_[-1])
-            for loss in fitted_estimator.validation_loss_curve_[-1:]:
-                tf.summary.scalar(f"{context.parent.task_name}/validation loss", loss)
-
-    def teardown(self, estimator, context):
-        self.writer.close()
+def ignore(estimator, context):
+    """Setting up, and the beginning of a task, need no action."""
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--folder", default="logs", help="where to write the events")
-    folder = parser.parse_args().folder
-    X = load_digits().data / 16
-    autoencoder = AutoencoderTransformer(8, hidden_layer_sizes=(128,), random_state=0)
-    autoencoder.set_callbacks(TensorBoardLogger(folder)).fit(X)
-    print(f"{autoencoder.n_iter_} epochs, explained variance {autoencoder.score(X):.3f}: {folder}")
+def log(estimator, context, *, fitted_estimator):
+    """Write the losses at the end of a validation; returning True would end the training."""
+    if context.task_name != "validation":
+        return
+    run, epoch = context.parent.task_name, fitted_estimator.n_iter_
+    losses = {"training": fitted_estimator.loss_curve_[-1:]}
+    losses["validation"] = fitted_estimator.validation_loss_curve_[-1:]
+    with writer.as_default(step=epoch):
+        for name, values in losses.items():
+            for value in values:
+                tf.summary.scalar(f"{run}/{name} loss", value)
+    seen.append((run, epoch))
 
 
-if __name__ == "__main__":
-    main()
+def close(estimator, context):
+    writer.close()
+
+
+callback = types.SimpleNamespace(
+    setup=ignore, on_fit_task_begin=ignore, on_fit_task_end=log, teardown=close
+)
+
+# %%
+# A run is a training: a small X is held out in turns, and then trained on as a whole.
+X = load_digits().data / 16
+autoencoder = AutoencoderTransformer(8, random_state=0).set_callbacks(callback).fit(X)
+print(f"To see the curves, run: tensorboard --logdir {folder}")
+
+# %%
+# Without any callback, the losses are there after the fit, as attributes and as a picture.
+display = LossCurveDisplay.from_estimator(autoencoder)
+
+# %%
+# The callback has seen every run of the fit.
+for run in dict.fromkeys(run for run, _ in seen):
+    epochs = [epoch for name, epoch in seen if name == run]
+    print(f"{run}: {len(epochs)} validations, the last after {epochs[-1]} epochs")
+plt.show()
