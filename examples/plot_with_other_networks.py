@@ -25,7 +25,7 @@ X_train, X_test, y_train, y_test = train_test_split(
     (X / 255).astype(np.float32), y, test_size=1000, stratify=y, random_state=0
 )
 autoencoder = AutoencoderTransformer(
-    16, hidden_layer_sizes=(256,), kl_weight=10.0, epochs=40, random_state=0
+    16, hidden_layer_sizes=(256,), kl_weight=10.0, epochs=20, random_state=0
 ).fit(X_train)
 encoder, decoder, _ = autoencoder.to_keras()
 
@@ -34,8 +34,7 @@ encoder, decoder, _ = autoencoder.to_keras()
 # **The encoder in a classifier.** A network of the same widths, but with random weights, is trained
 # beside it.
 def accuracy_of_classifier(encoder):
-    outputs = keras.layers.Dense(10, "softmax")(encoder.output)
-    model = keras.Model(encoder.input, outputs)
+    model = keras.Sequential([encoder, keras.layers.Dense(10, "softmax")])
     model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
     model.fit(X_train[:100], y_train[:100], epochs=150, batch_size=32, verbose=0)
     return model.evaluate(X_test, y_test, verbose=0)[1]
