@@ -10,11 +10,13 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from skae._data.checks import check_rows
+from skae._data.filling import filled, filling_of
 from skae._data.reading import read, read_codes, training_rows, validation_rows
 from skae._files.state import State
 from skae._files.storage import write
 from skae._fitting.candidates import Split
 from skae._fitting.fit import fit
+from skae._fitting.incomplete import fit_filling
 from skae._fitting.progress import Progress
 from skae._fitting.resolve import resolve
 from skae._framework import load_framework
@@ -415,8 +417,8 @@ class AutoencoderTransformer(
         # Looking for NaN in X takes as long as encoding it. In a linear code every NaN shows, so
         # only then X is searched, for the error message.
         linear = spec.shortcut or (spec.dense and not spec.hidden_layer_sizes)
-        shows = linear and spec.code_activation == "linear"
-        checked = read(self, X, ensure_all_finite=not shows)
+        shows = linear and spec.code_activation == "linear" and filling_of(self) is None
+        checked = filled(self, read(self, X, ensure_all_finite=not shows))
         with np.errstate(invalid="ignore", over="ignore"):
             codes = inference.encode(spec, self.weights_, checked)
         if shows and not np.isfinite(codes).all():
@@ -514,11 +516,16 @@ class AutoencoderTransformer(
         """Fit this copy of the estimator."""
         warm = self.warm_start and hasattr(self, "weights_")
         rows, labels = training_rows(self, X, y, sample_weight, reset=not warm)
-        head = None if labels is None else labels.head
+        head, filling = None if labels is None else labels.head, None
+        if rows.holes is not None:
+            filling = fit_filling(rows)
+            rows = rows.filled(filling)
         candidate = resolve(self, rows, self.network_ if warm else None, head)
-        candidate = candidate.with_settings(seed=seed_of(self), progress=progress)
+        candidate = candidate.with_settings(seed=seed_of(self), progress=progress, filling=filling)
         X_val, y_val = held_out
-        held = None if X_val is None else validation_rows(self, X_val, y_val, rows.dtype, labels)
+        held = None
+        if X_val is not None:
+            held = validation_rows(self, X_val, y_val, rows.dtype, labels, filling)
         check_rows(self.loss, rows, held)
         previous = self.weights_ if warm else None
         if warm and labels is not None:
@@ -527,9 +534,11 @@ class AutoencoderTransformer(
         progress.attributes = lambda result: given | self._found(result, labels, warm)
         result, found = fit(candidate, Split(rows, held), previous)
         found_now = self._found(result, labels, warm)
-        for name in ("head_", "classes_"):
+        for name in ("head_", "classes_", "_filling"):
             self.__dict__.pop(name, None)
         self.__dict__.update(found_now)
+        if filling is not None:
+            self._filling = list(filling)
         self._n_components_given = self.n_components
         self._explained_variance_ratio = found.explained_variance_ratio
         self.feature_errors_ = found.feature_errors
@@ -562,6 +571,7 @@ class AutoencoderTransformer(
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
         tags.input_tags.sparse = True
         tags.target_tags.multi_output = True
         tags.input_tags.positive_only = needs_positive(self.loss)
