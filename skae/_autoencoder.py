@@ -230,7 +230,7 @@ class AutoencoderTransformer(
         most. Other codes have no such attribute.
 
     feature_errors_ : ndarray of shape (`n_features_in_`,)
-        Mean squared error of each feature on these rows, in squared units of X.
+        Mean squared error of each feature on these rows, where it is known, in squared units of X.
 
     n_components_ : int
         Number of components of the code, which is smaller than `n_components` if the rows have
@@ -252,6 +252,14 @@ class AutoencoderTransformer(
     training, and is not needed to unpickle, transform or decode with dense layers. The first `fit`
     of each network, batch size, loss and optimizer takes 0.4 s and 5 MB to compile it, or 1 s
     with three hidden layers. Sample weights equal copies exactly if all rows fit into one batch.
+
+    If X has missing values, the loss counts known entries only. A factor analysis of X [10]_ fills
+    the others with what the known entries of the row let one expect, in :meth:`fit` as in
+    :meth:`transform`. In training a fifth of the known entries are hidden and filled too, and count
+    in the loss, so that the network learns to restore them, and PCA is kept unless the network
+    restores them better. What it makes of missing entries is what :meth:`impute` returns. Losses
+    are means over all entries, of which those that are missing are zero. Rows without any value are
+    left out. An estimator that was fitted to complete rows refuses missing values.
 
     Callbacks of scikit-learn 1.9, such as ``set_callbacks(ProgressBar())``, see a task for each
     training run and for each validation. They may end the training, which keeps the best weights so
@@ -282,6 +290,8 @@ class AutoencoderTransformer(
        from examples without local minima", Neural Networks 2, 1989.
     .. [9] L. Le, A. Patterson and M. White, "Supervised autoencoders: Improving generalization
        performance with unsupervised regularizers", NeurIPS 2018.
+    .. [10] A. Ilin and T. Raiko, "Practical approaches to principal component analysis in the
+       presence of missing values", Journal of Machine Learning Research 11, 2010.
 
     Examples
     --------
@@ -367,7 +377,8 @@ class AutoencoderTransformer(
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Training data. Computations use float32 if that holds every value of its dtypes
-            (float16, float32, bool, integers of 8 and 16 bits), and float64 otherwise.
+            (float16, float32, bool, integers of 8 and 16 bits), and float64 otherwise. Missing
+            values are NaN, or what the library of a frame has for them; sparse X has none.
 
         y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
             Labels, which are ignored without `label_weight`.
@@ -406,7 +417,7 @@ class AutoencoderTransformer(
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Rows to encode.
+            Rows to encode. Missing values are filled if there were any in :meth:`fit`.
 
         Returns
         -------

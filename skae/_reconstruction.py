@@ -66,6 +66,24 @@ class ReconstructionMixin:
         X_imputed : ndarray or DataFrame of shape (n_samples, n_features)
             X without NaN, in the container that :meth:`set_output` asks for. Known entries are as
             they are in X.
+
+        See Also
+        --------
+        sklearn.impute.IterativeImputer : Regressions of each feature on the others.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklearn.datasets import load_wine
+        >>> from sklearn.preprocessing import scale
+        >>> from skae import AutoencoderTransformer
+        >>> complete = scale(load_wine().data)
+        >>> missing = np.random.default_rng(0).random(complete.shape) < 0.3
+        >>> X = np.where(missing, np.nan, complete)
+        >>> estimator = AutoencoderTransformer(8, hidden_layer_sizes=(), random_state=0)
+        >>> imputed = estimator.fit(X).impute(X)
+        >>> bool(np.square(imputed - complete)[missing].mean() < 0.7)
+        True
         """
         spec, rows = self._spec(), read(self, X)
         if sparse.issparse(rows):
@@ -95,7 +113,7 @@ class ReconstructionMixin:
         -------
         score : float
             :func:`~sklearn.metrics.r2_score` with ``multioutput="variance_weighted"``: at most 1,
-            and 0 for a reconstruction as good as the mean of X.
+            and 0 for a reconstruction as good as the mean of X. Missing entries do not count.
         """
         # Imported here, since the metrics take a third of the time of importing skae.
         from sklearn.metrics import r2_score
@@ -127,10 +145,11 @@ class ReconstructionMixin:
         -------
         scores : ndarray of shape (n_samples,)
             Minus the `loss` of each row, without noise and penalties. For "mse" this is minus its
-            mean squared error, in squared units of X.
+            mean squared error, in squared units of X. Missing entries do not count, and a row
+            without any value has NaN.
         """
-        loss, parts = loss_of(self), []
-        for rows, reconstructed in self._compared(read(self, X)):
+        spec, X, loss, parts = self._spec(), read(self, X), loss_of(self), []
+        for rows, reconstructed in self._compared(spec, X):
             losses = compare(loss, rows, reconstructed).astype(np.float64)
             if np.isnan(rows.min()):
                 known = (~np.isnan(rows)).mean(axis=1)
@@ -175,10 +194,10 @@ class ReconstructionMixin:
         >>> pipe[-1].reconstruction_error(Z, per_feature=True, scaled=True).shape
         (178, 13)
         """
-        checked = read(self, X)
+        spec, checked = self._spec(), read(self, X)
         usual = _usual(self) if scaled else None
         parts = []
-        for rows, reconstructed in self._compared(checked):
+        for rows, reconstructed in self._compared(spec, checked):
             errors = np.square(rows - reconstructed)
             errors = errors if usual is None else _divided(errors, usual)
             parts.append(errors if per_feature else _means_of_rows(errors))
@@ -190,9 +209,8 @@ class ReconstructionMixin:
         check_is_fitted(self)
         return NetworkSpec(**self.network_).without_labels()
 
-    def _compared(self, X):
+    def _compared(self, spec, X):
         """Yield dense blocks of rows, each with its reconstruction."""
-        spec = self._spec()
         size = max(1, BLOCK_BYTES // (spec.n_features * X.dtype.itemsize))
         for chosen in gen_batches(X.shape[0], size):
             rows = X[chosen].toarray() if sparse.issparse(X) else X[chosen]
