@@ -10,11 +10,13 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from skae._data.checks import check_rows
+from skae._data.filling import filled, filling_of
 from skae._data.reading import read, read_codes, training_rows, validation_rows
 from skae._files.state import State
 from skae._files.storage import write
 from skae._fitting.candidates import Split
 from skae._fitting.fit import fit
+from skae._fitting.incomplete import fit_filling
 from skae._fitting.progress import Progress
 from skae._fitting.resolve import resolve
 from skae._framework import load_framework
@@ -229,7 +231,7 @@ class AutoencoderTransformer(
         most. Other codes have no such attribute.
 
     feature_errors_ : ndarray of shape (`n_features_in_`,)
-        Mean squared error of each feature on these rows, in squared units of X.
+        Mean squared error of each feature on these rows, where it is known, in squared units of X.
 
     n_components_ : int
         Number of components of the code, which is smaller than `n_components` if the rows have
@@ -251,6 +253,14 @@ class AutoencoderTransformer(
     training, and is not needed to unpickle, transform or decode with dense layers. The first `fit`
     of each network, batch size, loss and optimizer takes 0.4 s and 5 MB to compile it, or 1 s
     with three hidden layers. Sample weights equal copies exactly if all rows fit into one batch.
+
+    If X has missing values, the loss counts known entries only. A factor analysis of X [10]_ fills
+    the others with what the known entries of the row let one expect, in :meth:`fit` as in
+    :meth:`transform`. In training a fifth of the known entries are hidden and filled too, and count
+    in the loss, so that the network learns to restore them, and PCA is kept unless the network
+    restores them better. What it makes of missing entries is what :meth:`impute` returns. Losses
+    are means over all entries, of which those that are missing are zero. Rows without any value are
+    left out. An estimator that was fitted to complete rows refuses missing values.
 
     Callbacks of scikit-learn 1.9, such as ``set_callbacks(ProgressBar())``, see a task for each
     training run and for each validation. They may end the training, which keeps the best weights so
@@ -281,6 +291,8 @@ class AutoencoderTransformer(
        from examples without local minima", Neural Networks 2, 1989.
     .. [9] L. Le, A. Patterson and M. White, "Supervised autoencoders: Improving generalization
        performance with unsupervised regularizers", NeurIPS 2018.
+    .. [10] A. Ilin and T. Raiko, "Practical approaches to principal component analysis in the
+       presence of missing values", Journal of Machine Learning Research 11, 2010.
 
     Examples
     --------
@@ -366,7 +378,8 @@ class AutoencoderTransformer(
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Training data. Computations use float32 if that holds every value of its dtypes
-            (float16, float32, bool, integers of 8 and 16 bits), and float64 otherwise.
+            (float16, float32, bool, integers of 8 and 16 bits), and float64 otherwise. Missing
+            values are NaN, or what the library of a frame has for them; sparse X has none.
 
         y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
             Labels, which are ignored without `label_weight`.
@@ -405,7 +418,7 @@ class AutoencoderTransformer(
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Rows to encode.
+            Rows to encode. Missing values are filled if there were any in :meth:`fit`.
 
         Returns
         -------
@@ -416,8 +429,8 @@ class AutoencoderTransformer(
         # Looking for NaN in X takes as long as encoding it. In a linear code every NaN shows, so
         # only then X is searched, for the error message.
         linear = spec.shortcut or (spec.dense and not spec.hidden_layer_sizes)
-        shows = linear and spec.code_activation == "linear"
-        checked = read(self, X, ensure_all_finite=not shows)
+        shows = linear and spec.code_activation == "linear" and filling_of(self) is None
+        checked = filled(self, read(self, X, ensure_all_finite=not shows))
         with np.errstate(invalid="ignore", over="ignore"):
             codes = inference.encode(spec, self.weights_, checked)
         if shows and not np.isfinite(codes).all():
@@ -515,11 +528,16 @@ class AutoencoderTransformer(
         """Fit this copy of the estimator."""
         warm = self.warm_start and hasattr(self, "weights_")
         rows, labels = training_rows(self, X, y, sample_weight, reset=not warm)
-        head = None if labels is None else labels.head
+        head, filling = None if labels is None else labels.head, None
+        if rows.holes is not None:
+            filling = fit_filling(rows)
+            rows = rows.filled(filling)
         candidate = resolve(self, rows, self.network_ if warm else None, head)
-        candidate = candidate.with_settings(seed=seed_of(self), progress=progress)
+        candidate = candidate.with_settings(seed=seed_of(self), progress=progress, filling=filling)
         X_val, y_val = held_out
-        held = None if X_val is None else validation_rows(self, X_val, y_val, rows.dtype, labels)
+        held = None
+        if X_val is not None:
+            held = validation_rows(self, X_val, y_val, rows.dtype, labels, filling)
         check_rows(self.loss, rows, held)
         previous = self.weights_ if warm else None
         if warm and labels is not None:
@@ -528,9 +546,11 @@ class AutoencoderTransformer(
         progress.attributes = lambda result: given | self._found(result, labels, warm)
         result, found = fit(candidate, Split(rows, held), previous)
         found_now = self._found(result, labels, warm)
-        for name in ("head_", "classes_"):
+        for name in ("head_", "classes_", "_filling"):
             self.__dict__.pop(name, None)
         self.__dict__.update(found_now)
+        if filling is not None:
+            self._filling = list(filling)
         self._n_components_given = self.n_components
         self._explained_variance_ratio = found.explained_variance_ratio
         self.feature_errors_ = found.feature_errors
@@ -563,6 +583,7 @@ class AutoencoderTransformer(
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
         tags.input_tags.sparse = True
         tags.target_tags.multi_output = True
         tags.input_tags.positive_only = needs_positive(self.loss)

@@ -5,12 +5,14 @@ from scipy import sparse
 from sklearn.utils import gen_batches
 from sklearn.utils.validation import check_is_fitted
 
+from skae._data.filling import filled
 from skae._data.reading import read
 from skae._fitting.resolve import loss_of
 from skae._fitting.validation import compare
 from skae._network import inference
+from skae._network.losses import describe
 from skae._network.spec import NetworkSpec
-from skae._scikit_learn import in_container
+from skae._scikit_learn import _check_sample_weight, in_container
 
 # Rows are compared with their reconstructions in blocks of this size.
 BLOCK_BYTES = 32 * 2**20
@@ -48,8 +50,50 @@ class ReconstructionMixin:
             Their reconstructions, in the container that :meth:`set_output` asks for.
         """
         spec = self._spec()
-        reconstructed = inference.reconstruct(spec, self.weights_, read(self, X))
-        return in_container(self, reconstructed, X)
+        rows = filled(self, read(self, X))
+        return in_container(self, inference.reconstruct(spec, self.weights_, rows), X)
+
+    def impute(self, X):
+        """Fill the missing entries of X with their reconstructions.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows, with NaN where an entry is missing.
+
+        Returns
+        -------
+        X_imputed : ndarray or DataFrame of shape (n_samples, n_features)
+            X without NaN, in the container that :meth:`set_output` asks for. Known entries are as
+            they are in X.
+
+        See Also
+        --------
+        sklearn.impute.IterativeImputer : Regressions of each feature on the others.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklearn.datasets import load_wine
+        >>> from sklearn.preprocessing import scale
+        >>> from skae import AutoencoderTransformer
+        >>> complete = scale(load_wine().data)
+        >>> missing = np.random.default_rng(0).random(complete.shape) < 0.3
+        >>> X = np.where(missing, np.nan, complete)
+        >>> estimator = AutoencoderTransformer(8, hidden_layer_sizes=(), random_state=0)
+        >>> imputed = estimator.fit(X).impute(X)
+        >>> bool(np.square(imputed - complete)[missing].mean() < 0.7)
+        True
+        """
+        spec, rows = self._spec(), read(self, X)
+        if sparse.issparse(rows):
+            return in_container(self, rows.toarray(), X)
+        imputed, incomplete = rows.copy(), np.isnan(rows).any(axis=1)
+        if incomplete.any():
+            given = rows[incomplete]
+            restored = inference.reconstruct(spec, self.weights_, filled(self, given))
+            imputed[incomplete] = np.where(np.isnan(given), restored, given)
+        return in_container(self, imputed, X)
 
     def score(self, X, y=None, sample_weight=None) -> float:
         """Return the fraction of the variance of X that its reconstruction explains.
@@ -69,14 +113,18 @@ class ReconstructionMixin:
         -------
         score : float
             :func:`~sklearn.metrics.r2_score` with ``multioutput="variance_weighted"``: at most 1,
-            and 0 for a reconstruction as good as the mean of X.
+            and 0 for a reconstruction as good as the mean of X. Missing entries do not count.
         """
         # Imported here, since the metrics take a third of the time of importing skae.
         from sklearn.metrics import r2_score
 
         spec, X = self._spec(), read(self, X)
-        reconstructed = inference.reconstruct(spec, self.weights_, X)
+        reconstructed = inference.reconstruct(spec, self.weights_, filled(self, X))
         X = X.toarray() if sparse.issparse(X) else X
+        if np.isnan(X.min()):
+            # With the means of what is known in both, they add nothing to either sum of squares.
+            holes, means = np.isnan(X), _means_of_known(X, sample_weight)
+            X, reconstructed = (np.where(holes, means, rows) for rows in (X, reconstructed))
         # In float64, since r2_score would take the mean of X in float32: too coarse far from zero.
         return r2_score(
             X.astype(np.float64, copy=False),
@@ -97,11 +145,18 @@ class ReconstructionMixin:
         -------
         scores : ndarray of shape (n_samples,)
             Minus the `loss` of each row, without noise and penalties. For "mse" this is minus its
-            mean squared error, in squared units of X.
+            mean squared error, in squared units of X. Missing entries do not count, and a row
+            without any value has NaN.
         """
-        spec, X, loss = self._spec(), read(self, X), loss_of(self)
-        parts = [compare(loss, *pair) for pair in _compared(spec, self.weights_, X)]
-        return -np.concatenate(parts).astype(np.float64)
+        spec, X, loss, parts = self._spec(), read(self, X), loss_of(self), []
+        for rows, reconstructed in self._compared(spec, X):
+            losses = compare(loss, rows, reconstructed).astype(np.float64)
+            if np.isnan(rows.min()):
+                known = (~np.isnan(rows)).mean(axis=1)
+                known[known == 0] = np.nan
+                losses = losses / (known if not describe(loss).summed else known / known)
+            parts.append(losses)
+        return -np.concatenate(parts)
 
     def reconstruction_error(self, X, *, per_feature=False, scaled=False) -> np.ndarray:
         """Return the squared error of the reconstruction, of each row or of each entry.
@@ -142,10 +197,10 @@ class ReconstructionMixin:
         spec, checked = self._spec(), read(self, X)
         usual = _usual(self) if scaled else None
         parts = []
-        for rows, reconstructed in _compared(spec, self.weights_, checked):
+        for rows, reconstructed in self._compared(spec, checked):
             errors = np.square(rows - reconstructed)
             errors = errors if usual is None else _divided(errors, usual)
-            parts.append(errors if per_feature else errors.mean(axis=1, dtype=np.float64))
+            parts.append(errors if per_feature else _means_of_rows(errors))
         errors = np.concatenate(parts)
         return in_container(self, errors, X) if per_feature else errors
 
@@ -154,13 +209,32 @@ class ReconstructionMixin:
         check_is_fitted(self)
         return NetworkSpec(**self.network_).without_labels()
 
+    def _compared(self, spec, X):
+        """Yield dense blocks of rows, each with its reconstruction."""
+        size = max(1, BLOCK_BYTES // (spec.n_features * X.dtype.itemsize))
+        for chosen in gen_batches(X.shape[0], size):
+            rows = X[chosen].toarray() if sparse.issparse(X) else X[chosen]
+            yield rows, inference.reconstruct(spec, self.weights_, filled(self, rows))
 
-def _compared(spec, weights, X):
-    """Yield dense blocks of rows, each with its reconstruction."""
-    size = max(1, BLOCK_BYTES // (spec.n_features * X.dtype.itemsize))
-    for chosen in gen_batches(X.shape[0], size):
-        rows = X[chosen].toarray() if sparse.issparse(X) else X[chosen]
-        yield rows, inference.reconstruct(spec, weights, rows)
+
+def _means_of_known(X, sample_weight):
+    """Return the weighted mean of what is known of each feature, or 0 if nothing is."""
+    weights, holes = _check_sample_weight(sample_weight, X, dtype=np.float64), np.isnan(X)
+    known = weights @ ~holes
+    sums = weights @ np.where(holes, 0, X)
+    return np.divide(sums, known, out=np.zeros_like(known), where=known > 0)
+
+
+def _means_of_rows(errors):
+    """Return the mean of each row without NaN, which is NaN for a row of nothing else."""
+    means = errors.mean(axis=1, dtype=np.float64)
+    incomplete = np.isnan(means)
+    if incomplete.any():
+        known = ~np.isnan(errors[incomplete])
+        sums = errors[incomplete].sum(axis=1, where=known, dtype=np.float64)
+        counts = known.sum(axis=1)
+        means[incomplete] = np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
+    return means
 
 
 def _usual(estimator):
@@ -176,6 +250,7 @@ def _usual(estimator):
 def _divided(errors, usual):
     """Return errors over usual ones; where the usual error is zero, any other is infinite."""
     ratios = np.where(errors > 0, np.inf, 0.0)
+    ratios[np.isnan(errors)] = np.nan
     return np.divide(errors, usual, out=ratios, where=usual > 0)
 
 

@@ -34,7 +34,23 @@ def state(estimator):
 
 
 BAD_FITS = {
-    "nan": ((NAN,), {}, "Input X contains NaN"),
+    "no value of a feature": (
+        (np.where(np.arange(64) == 7, np.nan, X),),
+        {},
+        "Got 1 of 64 features without any, the first of which is number 7",
+    ),
+    "no value at all": ((np.full_like(X, np.nan),), {}, "Got 64 of 64 features without any"),
+    "no weighted value of a feature": (
+        (NAN[:4],),
+        {"sample_weight": [0, 0, 0, 1]},
+        "Got 1 of 64 features without any, the first of which is number 5",
+    ),
+    "NaN among the weights": (
+        (NAN,),
+        {"sample_weight": NAN[:, 5]},
+        "Input sample_weight contains NaN",
+    ),
+    "sparse with NaN": ((sparse.csr_array(NAN),), {}, "missing values are filled in dense rows"),
     "infinity": ((INFINITE,), {}, "Input X contains infinity"),
     "empty": ((X[:0],), {}, r"Found array with 0 sample\(s\)"),
     "no features": ((X[:, :0],), {}, r"Found array with 0 feature\(s\)"),
@@ -45,7 +61,8 @@ BAD_FITS = {
     "zero weights": ((X,), {"sample_weight": np.zeros(200)}, "[Ss]ample weights"),
     "negative weights": ((X,), {"sample_weight": -np.ones(200)}, "Negative values in data"),
     "too few weights": ((X,), {"sample_weight": np.ones(3)}, "sample_weight.shape"),
-    "NaN in X_val": ((X,), {"X_val": NAN}, "Input X_val contains NaN"),
+    "NaN in X_val alone": ((X,), {"X_val": NAN}, "Input X_val contains NaN"),
+    "infinity in X_val": ((NAN,), {"X_val": INFINITE}, "Input X_val contains infinity"),
     "width of X_val": ((X,), {"X_val": X[:, :5]}, "X has 5 features, but Autoenc.* expecting 64"),
 }
 
@@ -295,16 +312,19 @@ def test_unfitted():
 )
 def test_non_finite_rows_are_refused_by_every_method(data, settings):
     estimator = AutoencoderTransformer(4, epochs=1, random_state=0, **settings).fit(X)
-    for method in ("fit", "transform", "reconstruct", "score"):
+    for method in ("transform", "reconstruct", "impute", "score", "score_samples"):
         with pytest.raises(ValueError, match="Input X contains"):
             getattr(estimator, method)(data)
-    with pytest.raises(ValueError, match="Input X contains"):
-        estimator.fit(data, sample_weight=np.isfinite(data).all(axis=1))
+    if np.isnan(data).any():
+        return  # see tests/test_missing.py
+    for weights in (None, np.isfinite(data).all(axis=1)):
+        with pytest.raises(ValueError, match="Input X contains infinity"):
+            estimator.fit(data, sample_weight=weights)
 
 
 def test_frames_that_are_not_finite_are_refused_without_a_warning(recwarn):
-    frame = pd.DataFrame(NAN, columns=[f"pixel{i}" for i in range(64)])
-    with pytest.raises(ValueError, match="Input X contains NaN"):
+    frame = pd.DataFrame(INFINITE, columns=[f"pixel{i}" for i in range(64)])
+    with pytest.raises(ValueError, match="Input X contains infinity"):
         AutoencoderTransformer(4).fit(frame)
     assert not recwarn.list
 

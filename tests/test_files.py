@@ -245,6 +245,14 @@ FILES = {
             [0.27921339, 1.19426509, 0.94144232, -0.67822347, -0.72388246],
         ],
     ),
+    "format_6_missing": (
+        [[1.0, np.nan, -1.0, 2.0, 0.5], [np.nan, 0.25, 1.0, np.nan, -2.0]],
+        [[1.0658455, 2.2185023], [1.1500562, -2.1186287]],
+        [
+            [-0.30519253, 1.8710147, -1.0521863, 1.2294587, 0.92633796],
+            [-0.18136661, 0.299568, 0.9407441, -0.56479245, -2.0988724],
+        ],
+    ),
 }
 
 
@@ -303,7 +311,7 @@ def test_golden_files_are_all_tested():
     assert {path.stem for path in GOLDEN.iterdir()} == set(FILES)
 
 
-FORMAT_5 = {
+FORMAT_6 = {
     "parameters": """activation batch_size code_activation early_stopping epochs hidden_layer_sizes
         image_shape init kl_weight label_weight learning_rate loss missing_label n_components
         n_iter_no_change network noise
@@ -315,11 +323,11 @@ FORMAT_5 = {
 }
 
 
-def test_format_5_has_these_fields():
+def test_format_6_has_these_fields():
     """A new field needs a new number of the format, as the docstring of the format says."""
-    assert skae._files.format.FORMAT == 5
-    assert sorted(PARAMETERS) == FORMAT_5["parameters"].split()
-    assert sorted(FIELDS) == FORMAT_5["network"].split()
+    assert skae._files.format.FORMAT == 6
+    assert sorted(PARAMETERS) == FORMAT_6["parameters"].split()
+    assert sorted(FIELDS) == FORMAT_6["network"].split()
 
 
 def test_a_pipeline_of_it_needs_one_type_to_be_trusted():

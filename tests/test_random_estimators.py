@@ -24,7 +24,8 @@ from sklearn.base import clone
 import skae
 from skae import AutoencoderTransformer
 
-# The beginnings of the errors that a user may get for valid parameters and finite data.
+# The beginnings of the errors that a user may get for valid parameters, and data that are finite
+# or missing.
 DOCUMENTED = re.compile(
     "|".join(
         [
@@ -38,6 +39,7 @@ DOCUMENTED = re.compile(
             "Got image_shape and network together",
             "A variational code is the mean of a normal distribution",
             "Sample weights must",
+            "X must have a value of each feature",
         ]
     )
 )
@@ -114,9 +116,9 @@ def mostly(usual, *others):
 def losses(X):
     """Return the losses with the rows in their range. Other losses are tested elsewhere."""
     usable = ["mse", "mae", "huber", {"class_name": "LogCosh", "config": {}}]
-    if X.min() >= 0:
+    if np.nanmin(X) >= 0:
         usable.append("poisson")
-        if X.max() <= 1:
+        if np.nanmax(X) <= 1:
             usable.append("binary_crossentropy")
     return usable
 
@@ -163,14 +165,21 @@ def cases(draw):
     dtype = draw(st.sampled_from(DTYPES))
     container = draw(st.sampled_from(sorted(CONTAINERS)))
     rng = np.random.default_rng(draw(st.integers(0, 3)))
+    may_miss = np.issubdtype(dtype, np.floating) and container not in ("csr", "csc")
+    missing = draw(mostly(0.0, 0.1, 0.4)) if may_miss else 0.0
 
     def rows(n_rows):
         X = CONTENTS[content](rng, (n_rows, shape[1]))
         X = np.abs(X) % 128 if np.issubdtype(dtype, np.integer) else X
-        return X.astype(dtype)
+        X = X.astype(dtype)
+        if missing:
+            X[rng.random(X.shape) < missing] = np.nan
+        return X
 
     X, some = rows(shape[0]), rng.uniform(size=shape[0])
     sample_weight = draw(mostly(None, some, np.round(2 * some), np.where(some < 0.5, 0, some)))
+    # Rows to validate on have missing values only if the others have some.
+    missing = missing if np.isnan(X).any() else 0.0
     X_val = rows(5) if draw(st.booleans()) else None
     estimator = AutoencoderTransformer(**draw(parameters(X, shape[1])))
     note(f"{content}, {np.dtype(dtype)}, {container}: X={X!r}")
@@ -228,6 +237,8 @@ def fit(estimator, X, options):
 def test_random_estimators_work_or_say_why_not(case):
     estimator, X, options = case
     n_rows = len(X) if isinstance(X, list) else X.shape[0]
+    dense = X.toarray() if sparse.issparse(X) else np.asarray(X)
+    event(f"missing values: {np.isnan(dense).any()}")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # each has a test of its own
         # With a learning rate that is far too large, numbers may overflow.
@@ -236,7 +247,7 @@ def test_random_estimators_work_or_say_why_not(case):
         if not fit(estimator, X, options):
             return
         results = use(estimator, X)
-        n_features, n_components = estimator.n_features_in_, estimator.n_components
+        n_features, n_components = estimator.n_features_in_, estimator.n_components_
         widths = [n_components, n_features, n_features, n_features]
         for result, width in zip(results, widths, strict=False):
             assert result.shape[1] == width

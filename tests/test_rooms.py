@@ -12,7 +12,7 @@ PACKAGE = pathlib.Path(skae.__file__).parent
 ROOMS = {
     "__main__": {"_show_versions"},
     "__init__": {"_autoencoder", "_files", "_loading", "_outliers", "_show_versions"},
-    "onnx": {"_autoencoder", "_network"},
+    "onnx": {"_autoencoder", "_data", "_network"},
     "displays": {"_autoencoder", "_data"},
     "_outliers": {"_autoencoder"},
     "_loading": {"_autoencoder", "_files", "_parameters"},

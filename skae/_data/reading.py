@@ -9,6 +9,7 @@ from scipy import sparse
 from sklearn.utils import check_array
 from sklearn.utils.validation import validate_data
 
+from skae._data.filling import Filling, filling_of
 from skae._data.labels import Labels, fitted_labels, read_labels
 from skae._data.precision import precision
 from skae._data.rows import Rows, without_duplicates
@@ -50,17 +51,35 @@ def _is_array(X):
         return False
 
 
-def read(
+def read(estimator: Any, X: Any, *, ensure_all_finite: bool = True) -> Any:
+    """Validate X and return its rows, dense or sparse, in the dtype to compute in.
+
+    Dense rows may have NaN if the estimator was fitted to such rows.
+    """
+    if ensure_all_finite and filling_of(estimator) is not None:
+        return _validated(estimator, X, ensure_all_finite="allow-nan")
+    try:
+        return _validated(estimator, X, ensure_all_finite=ensure_all_finite)
+    except ValueError as error:
+        if not str(error).startswith("Input X contains NaN"):
+            raise
+    raise ValueError(
+        "Input X contains NaN, and this estimator was fitted to rows without missing values, so it "
+        "can't fill them. Fit it to dense rows with missing values, or fill X first, with "
+        "sklearn.impute.SimpleImputer for example."
+    )
+
+
+def _validated(
     estimator: Any,
     X: Any,
     *,
     reset: bool = False,
     accept_sparse: str | tuple = ("csr", "csc"),
-    ensure_all_finite: bool = True,
+    ensure_all_finite: bool | str = True,
 ) -> Any:
-    """Validate X and return its rows, dense or sparse, in the dtype to compute in."""
     with explained(X, "X", estimator.image_shape):
-        return validate_data(
+        rows = validate_data(
             estimator,
             X,
             reset=reset,
@@ -68,6 +87,12 @@ def read(
             accept_sparse=accept_sparse,
             ensure_all_finite=ensure_all_finite,
         )
+    if ensure_all_finite == "allow-nan" and sparse.issparse(rows) and np.isnan(rows.data).any():
+        raise ValueError(
+            "Input X contains NaN, and missing values are filled in dense rows only. Pass "
+            "X.toarray(), or fill X first, with sklearn.impute.SimpleImputer for example."
+        )
+    return rows
 
 
 def read_codes(estimator: Any, X: Any, n_components: int) -> np.ndarray:
@@ -85,25 +110,49 @@ def read_codes(estimator: Any, X: Any, n_components: int) -> np.ndarray:
 def training_rows(
     estimator: Any, X: Any, y: Any, sample_weight: Any, *, reset: bool
 ) -> tuple[Rows, Labels | None]:
-    """Validate X, y and the weights, and return the rows to train on, with their labels."""
+    """Validate X, y and the weights, and return the rows to train on, with their labels.
+
+    Where entries are missing, X is NaN and `holes` is set.
+    """
     given, shows = X, not sparse.issparse(X)
-    X = read(estimator, X, reset=reset, accept_sparse="csr", ensure_all_finite=not shows)
+    finite = False if shows else "allow-nan"
+    X = _validated(estimator, X, reset=reset, accept_sparse="csr", ensure_all_finite=finite)
     X = without_duplicates(X)
-    rows = Rows(X)
+    rows, holes = Rows(X), None
     # The extremes, which are needed anyway, are not finite if any entry is not.
     if shows and not np.isfinite(rows.extremes).all():
-        read(estimator, given)
+        _validated(estimator, given, ensure_all_finite="allow-nan")
+        holes = np.isnan(X)
     fitted = None if reset else fitted_labels(estimator)
     copies = None
     if sample_weight is not None:
         with explained(sample_weight, "sample_weight", None):
             copies = _counts(sample_weight, X)
+    if holes is not None:
+        copies = _without_empty(copies, holes, X.dtype)
     labels = _labels(estimator, y, np.ones(len(rows)) if copies is None else copies, fitted, "y")
     targets = None if labels is None else labels.targets.astype(rows.dtype)
-    if copies is not None:
-        return Rows(X, copies, labels=targets), labels
+    if copies is not None or holes is not None:
+        return Rows(X, copies, labels=targets, holes=holes), labels
     rows.labels = targets
     return rows, labels
+
+
+def _without_empty(copies, holes, dtype):
+    """Return the weights with zeros for rows without a value; refuse features without one."""
+    empty = holes.all(axis=1)
+    if empty.any():
+        copies = np.ones(len(holes), dtype) if copies is None else copies
+        copies = np.where(empty, dtype.type(0), copies)
+    counted = holes if copies is None else holes[copies > 0]
+    unknown = np.flatnonzero(counted.all(axis=0))
+    if len(unknown):
+        raise ValueError(
+            "X must have a value of each feature in some row of a weight above zero. Got "
+            f"{len(unknown)} of {holes.shape[1]} features without any, the first of which is "
+            f"number {unknown[0]}. Remove them."
+        )
+    return copies
 
 
 def _labels(estimator, y, copies, like, name):
@@ -123,16 +172,29 @@ def _labels(estimator, y, copies, like, name):
 
 
 def validation_rows(
-    estimator: Any, X_val: Any, y_val: Any, dtype: np.dtype, labels: Labels | None
+    estimator: Any,
+    X_val: Any,
+    y_val: Any,
+    dtype: np.dtype,
+    labels: Labels | None,
+    filling: Filling | None,
 ) -> Rows:
-    """Return the rows to validate on; `dtype` and `labels` are those of the training rows."""
+    """Return the rows to validate on; the last three arguments are those of the training rows."""
     with explained(X_val, "X_val", estimator.image_shape):
         validate_data(estimator, X_val, reset=False, skip_check_array=True)
         dtype = np.result_type(dtype, precision(X_val))
         checked = check_array(
-            X_val, dtype=dtype, accept_sparse="csr", estimator=estimator, input_name="X_val"
+            X_val,
+            dtype=dtype,
+            accept_sparse=False if filling else "csr",
+            ensure_all_finite="allow-nan" if filling else True,
+            estimator=estimator,
+            input_name="X_val",
         )
-    rows = Rows(without_duplicates(checked))
+    if filling is None:
+        rows = Rows(without_duplicates(checked))
+    else:
+        rows = Rows(checked, holes=np.isnan(checked)).filled(filling)
     if labels is not None:
         of_rows = _labels(estimator, y_val, np.ones(len(rows)), labels, "y_val")
         rows.labels = of_rows.targets.astype(rows.dtype)

@@ -20,18 +20,21 @@ class Rows:
     of the data. `chosen` are positions in a dense X, for when only some of its rows are meant:
     the rows to train on are most of X, and a copy would take its memory again. `to_units` turns
     rows into (X - origin) / scale. Labels are arrays of targets as `skae._network.labels` describes
-    them, one for each row.
+    them, one for each row. `holes` says of each entry of a dense X whether it is missing; what X
+    has there was filled in, and no loss counts it.
     """
 
-    def __init__(self, X, weights=None, chosen=None, labels=None):
+    def __init__(self, X, weights=None, chosen=None, labels=None, holes=None):
         if weights is not None and not np.all(weights):
             there = np.flatnonzero(weights)
             X, weights = X[there], weights[there]
             labels = None if labels is None else labels[there]
+            holes = None if holes is None else holes[there]
         self.X = X
         self.weights = weights
         self.chosen = chosen
         self.labels = labels
+        self.holes = holes
         self.origin = 0.0
         self.scale = 1.0
         self.pca = None  # computed once, by the first fit that starts from it
@@ -57,11 +60,20 @@ class Rows:
 
     @functools.cached_property
     def extremes(self):
-        """The smallest and the largest entry of X."""
-        return self.X.min(), self.X.max()
+        """The smallest and the largest entry of X, of those that are known."""
+        if self.holes is None:
+            return self.X.min(), self.X.max()
+        known = self.X[~self.holes]
+        return known.min(), known.max()
 
     def total_weight(self):
         return len(self) if self.weights is None else self.weights.sum(dtype=np.float64)
+
+    def filled(self, filling):
+        """Return the same rows with what a `Filling` puts into their holes."""
+        rows = copy.copy(self)
+        rows.X = filling.fill(self.X)
+        return rows
 
     def in_units(self, origin, scale):
         """Return the same rows with another origin and scale for `to_units`."""
@@ -71,7 +83,9 @@ class Rows:
 
     def take(self, indices):
         """Return a copy of some of the rows."""
-        return self._with(self.X[self._positions(indices)], None, indices)
+        positions = self._positions(indices)
+        holes = None if self.holes is None else self.holes[positions]
+        return self._with(self.X[positions], holes, None, indices)
 
     def sample(self, n_rows, seed):
         """Return at most `n_rows` of the rows, drawn without replacement."""
@@ -81,12 +95,15 @@ class Rows:
         return self.take(np.sort(rng.choice(len(self), n_rows, replace=False, shuffle=False)))
 
     def gather(self, out, indices):
-        """Write some of the rows into a dense array."""
+        """Write some of the rows into a dense array, with NaN in the holes."""
         if sparse.issparse(self.X):
             self.X[indices].toarray(out=out)
-        else:
-            # "clip" lets NumPy write to `out` without a buffer; the indices are in range.
-            np.take(self.X, self._positions(indices), axis=0, out=out, mode="clip")
+            return
+        positions = self._positions(indices)
+        # "clip" lets NumPy write to `out` without a buffer; the indices are in range.
+        np.take(self.X, positions, axis=0, out=out, mode="clip")
+        if self.holes is not None:
+            out[self.holes[positions]] = np.nan
 
     def to_units(self, out):
         """Convert dense rows to the units of training, in place."""
@@ -104,12 +121,16 @@ class Rows:
             weights = None if self.weights is None else self.weights[begin : begin + size]
             yield block, weights
 
-    def labelled_blocks(self):
-        """Yield the same blocks with their labels."""
+    def targets(self):
+        """Yield the same blocks as losses compare them, with NaN in the holes, and their labels."""
         begin = 0
         for block, _ in self.blocks():
-            yield block, None if self.labels is None else self.labels[begin : begin + len(block)]
+            chosen = slice(begin, begin + len(block))
             begin += len(block)
+            if self.holes is not None:
+                holes = self.holes[self._positions(chosen)]
+                block = np.where(holes, block.dtype.type(np.nan), block)
+            yield block, None if self.labels is None else self.labels[chosen]
 
     def mean(self):
         """Return the weighted mean of the rows, in float64."""
@@ -171,12 +192,12 @@ class Rows:
         """Return some of the rows, without copying dense ones."""
         if sparse.issparse(self.X):
             return self.take(indices)
-        return self._with(self.X, self._positions(indices), indices)
+        return self._with(self.X, self.holes, self._positions(indices), indices)
 
-    def _with(self, X, chosen, indices):
+    def _with(self, X, holes, chosen, indices):
         """Return rows with the weights and labels of some of these."""
         parts = [None if a is None else a[indices] for a in (self.weights, self.labels, self.left)]
-        rows = Rows(X, parts[0], chosen, parts[1])
+        rows = Rows(X, parts[0], chosen, parts[1], holes)
         rows.left = parts[2]
         return rows
 
@@ -198,7 +219,7 @@ class Rows:
             return of_zeros + _sparse_hashes(self.X, factors)
         hashes = []
         padded = np.zeros((0, n_words * per_word), self.dtype)
-        for block, _ in self.blocks():
+        for block, _ in self.targets():
             if len(block) > len(padded):  # only once: later blocks are never larger
                 padded = np.zeros((len(block), padded.shape[1]), self.dtype)
             words = padded[: len(block)]

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
-FORMAT = 5
+FORMAT = 6
 """The number of the format, written into each file.
 
 Raise it by one with the first change in a release after which an earlier release could not read

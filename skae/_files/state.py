@@ -8,6 +8,7 @@ import numpy as np
 import sklearn
 from sklearn.exceptions import InconsistentVersionWarning
 
+from skae._files.filling import declared_filling, filling_attribute, filling_tensors
 from skae._files.findings import (
     CURVES,
     FINDINGS,
@@ -37,6 +38,7 @@ ATTRIBUTES = {
     "gain_over_pca_",
     "feature_errors_",
     "_explained_variance_ratio",
+    "_filling",
     "n_features_in_",
     "feature_names_in_",
     "_sklearn_output_config",
@@ -118,7 +120,7 @@ def describe(state: State) -> tuple[dict, dict]:
     }
     weights = [*attributes["weights_"], *attributes.get("head_", [])]
     tensors = {f"weights.{i}": array for i, array in enumerate(weights)}
-    tensors |= found_tensors(attributes)
+    tensors |= found_tensors(attributes) | filling_tensors(attributes)
     if "feature_names_in_" in attributes:
         tensors["feature_names"] = _text(attributes["feature_names_in_"])
     return metadata, tensors
@@ -260,6 +262,7 @@ def restore(state: State, spec: NetworkSpec, tensors: dict) -> State:
         "n_components_": spec.n_components,
         "n_iter_": len(found["loss_curve_"]),
         **found,
+        **filling_attribute(tensors),
         "n_features_in_": spec.n_features,
     }
     if "feature_names" in tensors:
@@ -357,6 +360,7 @@ def _check_tensors(tensors, spec):
     for name in tensors.keys() & {*CURVES, "feature_names"}:
         kind = "U8" if name == "feature_names" else "F64"
         expected[name] = Tensor(DTYPES[kind], tensors[name].shape[:1])
+    expected |= declared_filling(tensors, spec)
     for name in tensors.keys() & FINDINGS.keys():
         expected[name] = Tensor(DTYPES["F64"], (getattr(spec, FINDINGS[name]),))
     if tensors != expected:

@@ -135,14 +135,14 @@ def _losses(fitted, rows, pca):
     The last is nan if no PCA is given. The network and PCA get the rows with noise. Penalties are
     not part of the loss.
     """
-    candidate, noise = fitted.candidate, fitted.candidate.settings.noise
+    candidate, corrupt = fitted.candidate, fitted.candidate.settings.corrupt
     rng = np.random.default_rng([candidate.settings.seed, 4])
     mean = rows.mean()
     nearest = _nearest(candidate, mean)
     sums, total = np.zeros(3), 0.0
     with np.errstate(over="ignore", invalid="ignore"):
-        for X, row_weights in rows.blocks():
-            given = X if noise is None else noise(X, rng)
+        for (_, row_weights), (X, _) in zip(rows.blocks(), rows.targets(), strict=True):
+            given = X if corrupt is None else corrupt(X, rng)
             made = [
                 reconstruct(candidate.spec, fitted.weights, given),
                 np.broadcast_to(mean.astype(X.dtype), X.shape),

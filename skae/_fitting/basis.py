@@ -105,7 +105,7 @@ def basis_of(candidate: Candidate, rows: Rows) -> Basis | None:
 def _invariant(candidate, rows):
     """Return whether training on scores lowers the same loss as training on rows."""
     spec, settings, loss = candidate.spec, candidate.settings, candidate.loss
-    if not spec.dense or spec.penalised or settings.noise is not None:
+    if not spec.dense or spec.penalised or settings.corrupt is not None:
         return False
     if not loss.shifts or loss.power != 2:
         return False

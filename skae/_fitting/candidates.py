@@ -1,11 +1,13 @@
 """Candidates for training, PCA included: networks, where they start, how to train them."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from skae._data.filling import Filling
 from skae._data.rows import Rows
 from skae._network.losses import Loss, describe
 from skae._network.spec import NetworkSpec, Penalties
@@ -37,6 +39,22 @@ class Settings(NamedTuple):
     penalties: Penalties = Penalties()  # in the unit of the loss
     seed: int = 0
     progress: Any = None  # a `Progress`, which the fit reports to
+    filling: Filling | None = None  # of the holes, if the rows have any
+
+    @property
+    def corrupt(self) -> Callable | None:
+        """What makes of a batch, which may have holes, what the network is given in training.
+
+        It is None if that is the batch itself.
+        """
+        if self.filling is None:
+            return self.noise
+        return functools.partial(_corrupted, self.filling, self.noise)
+
+
+def _corrupted(filling, noise, batch, rng):
+    filled = filling.corrupt(batch, rng)
+    return filled if noise is None else noise(filled, rng)
 
 
 class Split(NamedTuple):

@@ -30,23 +30,46 @@ class Findings(NamedTuple):
 @one_thread()
 def find(fitted: Fitted, rows: Rows) -> Findings:
     """Look at the reconstruction of training rows."""
-    if fitted.keeps_pca and fitted.candidate.spec.output_activation == "linear":
+    linear = fitted.candidate.spec.output_activation == "linear"
+    if fitted.keeps_pca and linear and rows.holes is None:
         return _of_pca(fitted, rows)
-    spec, weights = fitted.candidate.spec, fitted.weights
     sample = rows.sample(FOUND_ROWS, fitted.candidate.settings.seed)
-    mean = sample.mean()
-    errors, spread, total = np.zeros(spec.n_features), np.zeros(spec.n_features), 0.0
-    for block, given in sample.blocks():
-        shares = np.ones(len(block)) if given is None else given.astype(np.float64)
-        errors += shares @ np.square(reconstruct(spec, weights, block) - block, dtype=np.float64)
-        spread += shares @ np.square(block - mean)
-        total += shares.sum()
-    errors, spread = np.maximum(errors / total, _rounding(rows)), spread / total
+    errors, spread, total = _means(fitted, sample)
+    errors = np.maximum(errors, _rounding(rows))
     if fitted.explained is None:
         return Findings(None, errors)
+    # A feature counts in the score as often as it is known.
+    part = total / np.max(total)
     # Columns that are constant have no variance to explain, and `score` ignores them too.
-    score = 1 - _ratio(errors[spread > 0].sum(), spread.sum())
+    score = 1 - _ratio((part * errors)[spread > 0].sum(), (part * spread).sum())
     return Findings(score * _ratio(_filled(fitted), fitted.explained.sum()), errors)
+
+
+def _means(fitted, rows):
+    """Return the mean squared error, the variance and the weight of each feature, where known."""
+    spec, weights = fitted.candidate.spec, fitted.weights
+    mean = rows.mean() if rows.holes is None else _mean_of_known(rows)
+    errors, spread, total = np.zeros(spec.n_features), np.zeros(spec.n_features), np.zeros(1)
+    for (block, given), (target, _) in zip(rows.blocks(), rows.targets(), strict=True):
+        shares = np.ones(len(block)) if given is None else given.astype(np.float64)
+        left = np.square(reconstruct(spec, weights, block) - target, dtype=np.float64)
+        away = np.square(target - mean)
+        if rows.holes is None:
+            total = total + shares.sum()
+        else:
+            known = ~np.isnan(target)
+            left, away = np.where(known, left, 0), np.where(known, away, 0)
+            total = total + shares @ known
+        errors += shares @ left
+        spread += shares @ away
+    total = np.maximum(total, np.finfo(np.float64).tiny)
+    return errors / total, spread / total, total
+
+
+def _mean_of_known(rows):
+    copies = np.ones(len(rows)) if rows.weights is None else rows.weights.astype(np.float64)
+    known = copies @ ~rows.holes
+    return copies @ np.where(rows.holes, 0, rows.X) / np.maximum(known, np.finfo(np.float64).tiny)
 
 
 def _of_pca(fitted: Fitted, rows: Rows) -> Findings:

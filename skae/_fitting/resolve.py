@@ -86,7 +86,8 @@ def _most_components(given, rows):
 
 def _settings(estimator, rows, output, pca):
     """Return how to train; `pca` says whether training can start from it."""
-    names = set(Settings._fields) - {"penalties", "seed", "progress"}  # these are found later
+    found_later = {"penalties", "seed", "progress", "filling"}
+    names = set(Settings._fields) - found_later
     given = {name: getattr(estimator, name) for name in names}
     if isinstance(given["n_components"], Integral):
         given["n_components"] = int(given["n_components"])

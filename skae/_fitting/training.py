@@ -74,7 +74,8 @@ def recipe(candidate: Candidate, n_rows: int, *, watched: bool = True) -> "Recip
         json.dumps(settings.loss),
         optimizer_config(settings, auto),
         *plan,
-        settings.noise,
+        settings.corrupt,
+        settings.filling is not None,
         settings.penalties,
         [settings.seed, 6, candidate.cycle] if candidate.cycle else settings.seed,
         candidate.n_epochs,
@@ -96,7 +97,7 @@ def train(candidate: Candidate, split: Split, previous: list[np.ndarray] | None 
         units = units_for(spec, candidate.loss, rows, pca)
         begin = units.unfold(spec, previous)
     # Random numbers are drawn between two checks, so there these must not depend on who looks.
-    draws = settings.noise is not None or bool(spec.kl_weight)
+    draws = settings.corrupt is not None or bool(spec.kl_weight)
     watched = split.validation is not None or settings.progress.follows or draws
     how = recipe(candidate, len(rows), watched=watched)
     how = how._replace(penalties=units.penalties(spec, candidate.loss, settings.penalties))

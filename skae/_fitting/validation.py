@@ -10,7 +10,7 @@ from skae._data.rows import Rows
 from skae._fitting.candidates import Candidate, Fitted
 from skae._network.inference import decode, encode
 from skae._network.labels import losses as label_losses
-from skae._network.losses import describe
+from skae._network.losses import describe, known_alone
 
 LESS_DIVERGENT = (
     "Use a smaller learning_rate, or scale X, with sklearn.preprocessing.StandardScaler or "
@@ -46,9 +46,7 @@ def all_losses(candidate: Candidate, weights: list[np.ndarray], rows: Rows) -> n
     """
     rng = np.random.default_rng([candidate.settings.seed, 4])
     with np.errstate(over="ignore", invalid="ignore"):
-        blocks = [
-            _row_losses(candidate, weights, X, labels, rng) for X, labels in rows.labelled_blocks()
-        ]
+        blocks = [_row_losses(candidate, weights, X, labels, rng) for X, labels in rows.targets()]
     losses = _whole(rows, blocks)
     return np.where(np.isfinite(losses), losses, np.inf)
 
@@ -97,7 +95,7 @@ def _may_overflow(weights, largest):
 
 def _row_losses(candidate, weights, clean, labels, rng):
     spec, settings = candidate.spec, candidate.settings
-    X = clean if settings.noise is None else settings.noise(clean, rng)
+    X = clean if settings.corrupt is None else settings.corrupt(clean, rng)
     if spec.penalised or spec.network is not None:
         # Imported only here, since this module imports TensorFlow.
         from skae._keras.losses import row_objectives
@@ -113,7 +111,9 @@ def _row_losses(candidate, weights, clean, labels, rng):
 
 
 def compare(loss: str | dict, X: np.ndarray, reconstruction: np.ndarray) -> np.ndarray:
-    """Return the loss of each row of a block, without penalties."""
+    """Return the loss of each row of a block, without penalties; NaN in X counts as no error."""
+    if np.isnan(X.min()):
+        X, reconstruction = known_alone(X, reconstruction)
     if describe(loss).power == 2:
         # Computed here, so that a fit without training does not need Keras either.
         return np.square(X - reconstruction).mean(axis=1)
@@ -127,7 +127,7 @@ def constant_losses(candidate: Candidate, mean: np.ndarray, rows: Rows) -> np.nd
     with np.errstate(over="ignore"):
         blocks = [
             compare(candidate.settings.loss, X, np.broadcast_to(mean.astype(X.dtype), X.shape))
-            for X, _ in rows.blocks()
+            for X, _ in rows.targets()
         ]
     return _whole(rows, blocks)
 
@@ -141,7 +141,7 @@ def _whole(rows, blocks):
 def perfect_losses(candidate: Candidate, rows: Rows) -> np.ndarray:
     """Return the loss of each row if it is reconstructed as it is."""
     return np.concatenate(
-        [compare(candidate.settings.loss, X, X) for X, _ in rows.blocks()]
+        [compare(candidate.settings.loss, X, X) for X, _ in rows.targets()]
     ).astype(np.float64)
 
 

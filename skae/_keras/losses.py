@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from skae._keras import apart
 from skae._keras.inference import objective
@@ -22,6 +23,13 @@ def row_losses(loss: str, X: np.ndarray, reconstruction: np.ndarray) -> np.ndarr
 def row_objectives(loss: str, spec: NetworkSpec, *arguments: Any) -> np.ndarray:
     """Return the loss of each row plus the losses of layers; see `inference.objective`."""
     return objective(loss_of(loss, spec.n_features), spec, *arguments)
+
+
+def known_alone(X: tf.Tensor, reconstruction: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Do what the function of this name in `skae._network.losses` does, with a gradient."""
+    holes = tf.math.is_nan(X)
+    reconstruction = tf.where(holes, tf.zeros_like(reconstruction), reconstruction)
+    return tf.where(holes, tf.zeros_like(X), X), reconstruction
 
 
 @functools.lru_cache

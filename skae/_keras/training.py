@@ -28,7 +28,7 @@ from skae._keras import apart
 from skae._keras.cache import Cache
 from skae._keras.feed import SHARD_BYTES, SHARD_STEPS, Feed, Shard, aligned_zeros
 from skae._keras.layers import NarrowDense
-from skae._keras.losses import loss_of, made_by_keras
+from skae._keras.losses import known_alone, loss_of, made_by_keras
 from skae._keras.networks import assign, build
 from skae._keras.variables import Separate, elementwise, trained_variables, with_room
 from skae._network.spec import NetworkSpec, Penalties
@@ -56,6 +56,7 @@ class Recipe(NamedTuple):
     batch_size: int
     check_every: int  # epochs between two calls of the monitor
     corrupt: Callable | None  # (batch, rng) -> corrupted batch, or None for no noise
+    holes: bool  # whether batches have NaN, which `corrupt` fills and no loss counts
     penalties: Penalties
     seed: int | list[int]
     n_epochs: int | None  # training ends after these, if not None
@@ -68,7 +69,7 @@ def compiled(spec: NetworkSpec, recipe: Recipe, n_rows: int) -> "_Program":
     optimizer, _ = _shared_optimizer(recipe.optimizer)
     if spec.dense and recipe.n_steps * recipe.batch_size * spec.n_features <= QUICK:
         spec = _roomy(spec, optimizer)
-    key = spec, recipe.loss, optimizer, size, recipe.corrupt is not None
+    key = spec, recipe.loss, optimizer, size, recipe.corrupt is not None, recipe.holes
     try:
         return _programs.get(key, apart(lambda: _Program(*key)))
     except TypeError as error:
@@ -149,7 +150,7 @@ def _shared_optimizer(identifier):
 class _Program:
     """A network, its optimizer and the compiled loop over a shard of batches."""
 
-    def __init__(self, spec, loss, optimizer, batch_size, corrupted):
+    def __init__(self, spec, loss, optimizer, batch_size, corrupted, holes):
         self.lock = threading.Lock()
         self.batch_size = batch_size
         self.dtype = spec.dtype
@@ -171,6 +172,7 @@ class _Program:
         batch_bytes = batch_size * sum(self._widths) * np.dtype(spec.dtype).itemsize
         self.n_steps = int(np.clip(SHARD_BYTES // batch_bytes, 1, SHARD_STEPS))
         self._loss = loss_of(loss, spec.n_features)
+        self._holes = holes
         self._trained = trained_variables(self._network, self._optimizer, narrow)
         self._optimizer.build(self._trained.variables)
         self._optimizer_variables = list(self._optimizer.variables)
@@ -298,6 +300,8 @@ class _Program:
         variables = self._trained.variables
         with tf.GradientTape() as tape:
             reconstruction, penalties = self._trained.forward(inputs)
+            if self._holes:
+                target, reconstruction = known_alone(target, reconstruction)
             row_loss = self._loss(target, reconstruction) + sum(penalties)
             # The layers of a custom network may compute in another precision than that of the rows.
             row_loss = tf.cast(row_loss, share.dtype)

@@ -2,6 +2,8 @@
 
 from typing import Any, NamedTuple
 
+import numpy as np
+
 
 class Loss(NamedTuple):
     """Properties of a loss."""
@@ -14,6 +16,7 @@ class Loss(NamedTuple):
     # Whether the loss has no gradient where a reconstruction is zero.
     directional: bool = False
     shifts: bool = False  # whether it stays the same when X and its reconstruction move together
+    summed: bool = False  # whether it is a sum over the features, and not a mean
 
 
 PROBABILITY = Loss(0.0, 1.0, "sigmoid")
@@ -25,11 +28,11 @@ LOSSES = {
     "msle": ("MeanSquaredLogarithmicError", Loss(0.0, output="softplus")),
     "huber": ("Huber", Loss()),
     "log_cosh": ("LogCosh", Loss()),
-    "cosine_similarity": ("CosineSimilarity", Loss(directional=True)),
+    "cosine_similarity": ("CosineSimilarity", Loss(directional=True, summed=True)),
     "binary_crossentropy": ("BinaryCrossentropy", PROBABILITY),
     "binary_focal_crossentropy": ("BinaryFocalCrossentropy", PROBABILITY),
-    "categorical_crossentropy": ("CategoricalCrossentropy", PROBABILITY),
-    "kl_divergence": ("KLDivergence", PROBABILITY),
+    "categorical_crossentropy": ("CategoricalCrossentropy", PROBABILITY._replace(summed=True)),
+    "kl_divergence": ("KLDivergence", PROBABILITY._replace(summed=True)),
     # A change of unit also adds a term that does not depend on the reconstruction.
     "poisson": ("Poisson", Loss(0.0, output="squareplus", power=1)),
 }
@@ -68,6 +71,15 @@ def describe(loss: str | dict) -> Loss:
     loss = canonical(loss)
     name = canonical(loss["class_name"]) if isinstance(loss, dict) else loss
     return LOSSES[name][1] if name in LOSSES else Loss()
+
+
+def known_alone(X: np.ndarray, reconstruction: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return rows and their reconstructions with zeros in both where X is NaN.
+
+    Every loss is zero, or what its guards against zeros make of it, where both are zero.
+    """
+    known = ~np.isnan(X)
+    return np.where(known, X, 0), np.where(known, reconstruction, 0)
 
 
 def needs_positive(loss: Any) -> bool:

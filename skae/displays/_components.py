@@ -176,7 +176,7 @@ class ComponentsDisplay:
         chosen = choose(components, codes.shape[1])
         display = cls(
             _outputs(autoencoder, codes, chosen, percentiles, n_steps),
-            rows.std(axis=0, dtype=np.float64),
+            np.nanstd(rows, axis=0, dtype=np.float64),
             value_range=limits(rows),
             components=chosen,
             percentiles=tuple(percentiles),

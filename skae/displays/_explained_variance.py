@@ -5,6 +5,7 @@ from typing import Self
 import numpy as np
 from sklearn.utils import check_array
 
+from skae._data.filling import filled
 from skae._scikit_learn import check_matplotlib_support
 from skae.displays._axes import COLORS, SMALL, despine, set_title, single
 from skae.displays._estimators import find, percent, prepare
@@ -93,7 +94,8 @@ class ExplainedVarianceDisplay:
         explained = np.asarray(autoencoder.explained_variance_ratio_)
         pca = None
         if X is not None:
-            pca = _pca(prepare(estimator, X)[2], max(4 * len(explained), 16))
+            autoencoder, _, rows = prepare(estimator, X)
+            pca = _pca(filled(autoencoder, rows), max(4 * len(explained), 16))
         return cls(explained, pca_explained_variance_ratio=pca).plot(ax=ax)
 
     def plot(self, ax=None) -> Self:

@@ -118,7 +118,7 @@ class FeatureErrorDisplay:
         autoencoder, given, rows = prepare(estimator, X)
         if relative_to == "training":
             scaled = autoencoder.reconstruction_error(given, per_feature=True, scaled=True)
-            errors, total = np.asarray(scaled).mean(axis=0), None
+            errors, total = np.nanmean(np.asarray(scaled), axis=0), None
         else:
             errors, total = _relative_to_variance(autoencoder, given, rows)
         display = cls(
@@ -214,10 +214,10 @@ class FeatureErrorDisplay:
 def _relative_to_variance(autoencoder, given, rows):
     """Return the error over the variance, of each feature and of all together."""
     reconstructed = np.asarray(autoencoder.reconstruct(given))
-    lost = np.square(rows.astype(np.float64) - reconstructed).mean(axis=0)
-    variance = rows.var(axis=0, dtype=np.float64)
+    lost = np.nanmean(np.square(rows.astype(np.float64) - reconstructed), axis=0)
+    variance = np.nanvar(rows, axis=0, dtype=np.float64)
     # A column that varies only by rounding counts as constant.
-    varies = variance > np.square(4 * np.finfo(rows.dtype).eps * np.abs(rows).max(axis=0))
+    varies = variance > np.square(4 * np.finfo(rows.dtype).eps * np.nanmax(np.abs(rows), axis=0))
     if not varies.any():
         raise ValueError(
             f"All features of X are constant, over {len(rows)} row(s), so no error can be compared "

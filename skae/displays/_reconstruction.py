@@ -194,12 +194,12 @@ class ReconstructionDisplay:
         self.images_.append(mosaic.draw(ax, rows, 0, limits(rows[0]), cmap="gray_r"))
         if self.differences is not None:
             differences = np.asarray(self.differences)
-            most = np.abs(differences).max() or 1.0
+            most = np.nanmax(np.abs(differences)) or 1.0
             drawn = mosaic.draw(ax, differences[None], len(rows), (-most, most), cmap=DIVERGING)
             self.images_.append(drawn)
             self._color_bar(mosaic)
             labels.append("difference")
-            columns = [f"{error:.2g}" for error in np.square(differences).mean(axis=1)]
+            columns = [f"{error:.2g}" for error in np.nanmean(np.square(differences), axis=1)]
             ax.set_xlabel("mean squared error of each", fontsize=SMALL)
         mosaic.label(ax, [_wrapped(label) for label in labels], columns)
         if self.title:
@@ -242,7 +242,7 @@ class ReconstructionDisplay:
         ax.axhline(0, color="0.7", linewidth=0.8)
         style = line_style(len(difference)) | {"color": "black"}
         self.lines_ += ax.plot(difference, **style)
-        error = np.square(difference).mean()
+        error = np.nanmean(np.square(difference))
         ax.set_title(f"mean squared error {error:.2g}", fontsize=SMALL)
 
     def _label_profiles(self, axes, rows, n_features):
@@ -250,7 +250,7 @@ class ReconstructionDisplay:
         names = [f"x{i}" for i in range(n_features)] if names is None else names
         scales = [limits(np.asarray(list(rows.values())))]
         if self.differences is not None:
-            most = np.abs(self.differences).max() or 1.0
+            most = np.nanmax(np.abs(self.differences)) or 1.0
             scales.append((-most, most))
         for i, (low, high) in enumerate(scales):
             for ax in axes[i]:
@@ -281,8 +281,8 @@ def _samples(n_samples, n_rows, default):
 
 def _found(originals, reconstructed):
     """Say what the reconstructions of all rows keep."""
-    lost = np.square(originals.astype(float) - reconstructed).mean()
-    variance = originals.astype(float).var(axis=0).mean()
+    lost = np.nanmean(np.square(originals.astype(float) - reconstructed))
+    variance = np.nanvar(originals.astype(float), axis=0).mean()
     n = len(originals)
     start = f"Mean squared error {lost:.3g} of {n:,} row{'s' * (n != 1)}"
     if lost >= variance:

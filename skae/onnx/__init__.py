@@ -13,6 +13,7 @@ from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, Stan
 from sklearn.utils.validation import check_is_fitted
 
 from skae._autoencoder import AutoencoderTransformer
+from skae._data.filling import filling_of
 from skae._network.operators import decode, encode
 from skae._network.spec import NetworkSpec
 
@@ -97,7 +98,9 @@ def to_onnx(model, X, *, method="auto", options=None, target_opset=None) -> Mode
     Notes
     -----
     The code of a variational autoencoder is its mean, as in `transform`. Unlike `transform`, a
-    graph does not refuse NaN and infinity: they pass through it.
+    graph does not refuse NaN and infinity: they pass through it. It does not fill missing values
+    either, so an estimator that was fitted to rows with NaN is refused, unless its
+    `inverse_transform` is converted.
 
     In float64, onnxruntime does not support the "gelu" activation and convolutions; converting
     them raises an error. Export a custom network with Keras instead.
@@ -226,6 +229,7 @@ def _convert(scope, operator, container):
     ]
     X = columns[0] if len(columns) == 1 else op("Concat", *columns, axis=1)
     if isinstance(model, AutoencoderTransformer):
+        _refuse_filling(model)
         result = encode(op, _spec(model, op.dtype, "code"), model.weights_, X)
     elif isinstance(model.step, AutoencoderTransformer):
         model = model.step
@@ -236,6 +240,16 @@ def _convert(scope, operator, container):
         one = model.step.inverse_transform(np.ones((1, model.step.n_features_in_)))
         result = op("Add", op("Mul", X, one - zero), zero)
     op("Identity", result, output=output.full_name)
+
+
+def _refuse_filling(model):
+    """Refuse an estimator that fills missing entries before it encodes, which no graph does."""
+    if filling_of(model) is not None:
+        raise ValueError(
+            "This AutoencoderTransformer was fitted to rows with missing values, and fills NaN "
+            "before it encodes, which an ONNX graph does not. Fit it to estimator.impute(X), and "
+            "convert that. Its inverse_transform can be converted as it is."
+        )
 
 
 def _widths(model):

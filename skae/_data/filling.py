@@ -1,0 +1,76 @@
+"""Fill the holes of rows with what the known entries beside them let one expect.
+
+A row is taken for a sum of a few common factors and of noise, each feature with noise of its own.
+Known entries tell the factors, and these tell what a hole holds: its conditional mean under a
+normal distribution. `skae._fitting.incomplete` finds this distribution.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy import sparse
+
+# The fraction of known entries that are hidden from the network in training, so that it learns to
+# restore them. They count in the loss.
+HIDDEN = 0.2
+# The numbers that a block of rows takes while its factors are computed, and the features whose
+# products are held at a time.
+BLOCK_SIZE = 2**20
+FEATURES = 1024
+
+
+class Filling(NamedTuple):
+    """What holes are filled with, in the unit of the rows and in float64.
+
+    A row is `mean + factors @ loadings` plus noise, with standard normal factors.
+    """
+
+    mean: np.ndarray  # (n_features,)
+    loadings: np.ndarray  # (n_factors, n_features)
+    noise: np.ndarray  # (n_features,), variances
+
+    def fill(self, X: np.ndarray) -> np.ndarray:
+        """Return a copy of dense rows without NaN; entries that are known stay as they are."""
+        result, incomplete = X.copy(), np.flatnonzero(np.isnan(X).any(axis=1))
+        for chosen in self.blocks(len(incomplete)):
+            rows = X[incomplete[chosen]]
+            known = ~np.isnan(rows)
+            precisions, weighted = self.posterior(rows, known)
+            factors = np.linalg.solve(precisions, weighted[..., np.newaxis])[..., 0]
+            expected = self.mean + factors @ self.loadings
+            result[incomplete[chosen]] = np.where(known, rows, expected)
+        return result
+
+    def corrupt(self, batch: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Return a copy of rows in which further entries are hidden and all holes are filled."""
+        hidden = rng.random(batch.shape, dtype=batch.dtype) < HIDDEN
+        return self.fill(np.where(hidden, batch.dtype.type(np.nan), batch))
+
+    def blocks(self, n_rows: int) -> list[slice]:
+        """Return the blocks of rows to compute the factors of at a time."""
+        size = max(1, BLOCK_SIZE // (len(self.loadings) ** 2 + len(self.mean)))
+        return [slice(begin, begin + size) for begin in range(0, n_rows, size)]
+
+    def posterior(self, rows: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return what is known of the factors of each row: the precision, and it times the mean."""
+        n_factors, n_features = self.loadings.shape
+        weights, known = self.loadings / self.noise, known.astype(np.float64)
+        precisions = np.zeros((len(rows), n_factors**2))
+        for begin in range(0, n_features, FEATURES):
+            chosen = slice(begin, begin + FEATURES)
+            pairs = weights[:, np.newaxis, chosen] * self.loadings[:, chosen]
+            precisions += known[:, chosen] @ pairs.reshape(n_factors**2, -1).T
+        precisions = precisions.reshape(-1, n_factors, n_factors) + np.eye(n_factors)
+        return precisions, np.where(known, rows - self.mean, 0) @ weights.T
+
+
+def filling_of(estimator: Any) -> Filling | None:
+    """Return what an estimator fills holes with, or None if it was fitted to rows without any."""
+    arrays = getattr(estimator, "_filling", None)
+    return None if arrays is None else Filling(*arrays)
+
+
+def filled(estimator: Any, X: Any) -> Any:
+    """Return the rows that `read` returns for an estimator, with their holes filled."""
+    filling = filling_of(estimator)
+    return X if filling is None or sparse.issparse(X) else filling.fill(X)
