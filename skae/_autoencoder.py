@@ -36,6 +36,7 @@ from skae._scikit_learn import (
     visual_block,
     warn_of_version,
 )
+from skae._streaming import StreamingMixin
 from skae._version import __version__
 
 # What a fit sees of X besides its values.
@@ -45,6 +46,7 @@ SEEN = ("n_features_in_", "feature_names_in_")
 class AutoencoderTransformer(
     CallbackSupportMixin,
     ReconstructionMixin,
+    StreamingMixin,
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
     BaseEstimator,
@@ -236,6 +238,10 @@ class AutoencoderTransformer(
     n_components_ : int
         Number of components of the code, which is smaller than `n_components` if the rows have
         fewer dimensions and training starts from PCA without noise or penalties.
+
+    n_samples_seen_ : int
+        Number of rows that :meth:`partial_fit` has trained on. Estimators that were fitted as a
+        whole have no such attribute.
 
     n_features_in_ : int
         Number of features seen during :meth:`fit`.
@@ -546,7 +552,7 @@ class AutoencoderTransformer(
         progress.attributes = lambda result: given | self._found(result, labels, warm)
         result, found = fit(candidate, Split(rows, held), previous)
         found_now = self._found(result, labels, warm)
-        for name in ("head_", "classes_", "_filling"):
+        for name in ("head_", "classes_", "_filling", "_stream", "n_samples_seen_"):
             self.__dict__.pop(name, None)
         self.__dict__.update(found_now)
         if filling is not None:

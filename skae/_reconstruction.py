@@ -241,8 +241,8 @@ def _usual(estimator):
     usual = getattr(estimator, "feature_errors_", None)
     if usual is None:
         raise AttributeError(
-            "scaled=True needs feature_errors_, which an earlier version of skae did not compute. "
-            "Fit the estimator again, or use scaled=False."
+            "scaled=True needs feature_errors_, which neither partial_fit nor earlier versions of "
+            "skae have computed. Call fit, or use scaled=False."
         )
     return usual
 
@@ -264,6 +264,8 @@ def _why_without_order(estimator, spec):
             f"the components of a code with the activation {spec.code_activation!r} are not "
             "uncorrelated, so their shares would not add up. Set code_activation='linear'."
         )
+    if hasattr(estimator, "_stream"):
+        return "partial_fit has not seen all rows at once. Call fit, with all rows."
     if not hasattr(estimator, "_explained_variance_ratio"):
         return "an earlier version of skae did not compute it. Fit the estimator again."
     return (

@@ -46,7 +46,10 @@ def fitted_labels(estimator: Any) -> Labels | None:
     if head is None:
         return None
     kind = Head(estimator.network_["label_kind"], len(head[1]))
-    return Labels(kind, None, getattr(estimator, "classes_", None))
+    # Training in parts keeps the units of numbers, which one fit after another finds anew.
+    units = getattr(estimator, "_stream", {})
+    units = units.get("label_mean"), units.get("label_scale")
+    return Labels(kind, None, getattr(estimator, "classes_", None), *units)
 
 
 def read_labels(

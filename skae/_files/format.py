@@ -121,6 +121,8 @@ def _as_today(number, metadata):
     if number < 4:
         given = network.get("n_components")
         metadata = {"found": {"gain_over_pca": None, "n_components": given}, **metadata}
+    if number < 6:
+        metadata = {"stream": None, **metadata}
     return {**metadata, "network": network, "parameters": parameters}
 
 

@@ -18,6 +18,13 @@ from skae._files.findings import (
 )
 from skae._files.format import DTYPES, Header, Tensor, canonical
 from skae._files.network import check_keys, check_network, matches
+from skae._files.stream import (
+    check_stream,
+    declared_stream,
+    described_stream,
+    stream_attributes,
+    stream_tensors,
+)
 from skae._network.spec import NetworkSpec
 from skae._parameters import CONSTRAINTS, OPTIMIZERS, check_parameters
 from skae._scikit_learn import validate_parameter_constraints
@@ -39,6 +46,8 @@ ATTRIBUTES = {
     "feature_errors_",
     "_explained_variance_ratio",
     "_filling",
+    "_stream",
+    "n_samples_seen_",
     "n_features_in_",
     "feature_names_in_",
     "_sklearn_output_config",
@@ -53,7 +62,7 @@ CALLBACKS = {
     "_parent_callback_ctx",
 }
 PARAMETERS = sorted(CONSTRAINTS)
-KEYS = {"found", "labels", "network", "output", "parameters", "requests", "versions"}
+KEYS = {"found", "labels", "network", "output", "parameters", "requests", "stream", "versions"}
 SEQUENCES = {"hidden_layer_sizes", "image_shape", "noise"}
 # Only classes that Keras makes from a name alone: a configuration may also name modules.
 CONFIGURED = {
@@ -112,6 +121,7 @@ def describe(state: State) -> tuple[dict, dict]:
         "output": state.output,
         "parameters": {name: _plain(name, attributes[name]) for name in PARAMETERS},
         "requests": state.requests,
+        "stream": described_stream(attributes),
         "versions": {
             "numpy": np.__version__,
             "scikit-learn": sklearn.__version__,
@@ -121,6 +131,7 @@ def describe(state: State) -> tuple[dict, dict]:
     weights = [*attributes["weights_"], *attributes.get("head_", [])]
     tensors = {f"weights.{i}": array for i, array in enumerate(weights)}
     tensors |= found_tensors(attributes) | filling_tensors(attributes)
+    tensors |= stream_tensors(attributes)
     if "feature_names_in_" in attributes:
         tensors["feature_names"] = _text(attributes["feature_names_in_"])
     return metadata, tensors
@@ -229,6 +240,7 @@ def check(header: Header) -> tuple[State, NetworkSpec]:
     spec = check_network(metadata["network"], len(header.tensors))
     _check_classes(metadata["labels"], spec)
     check_found(metadata["found"], spec)
+    check_stream(metadata["stream"])
     parameters = _parameters(metadata["parameters"])
     check_parameters(SimpleNamespace(**parameters), spec.n_features)
     _check_output(metadata["output"])
@@ -236,11 +248,12 @@ def check(header: Header) -> tuple[State, NetworkSpec]:
     check_keys("versions", metadata["versions"], {"numpy", "scikit-learn", "skae"})
     if not all(matches(r"\d[\w.+-]{0,31}", version) for version in metadata["versions"].values()):
         raise ValueError("its metadata have a version that is not valid.")
-    _check_tensors(header.tensors, spec)
+    _check_tensors(header.tensors, spec, metadata["stream"])
     attributes = {
         **parameters,
         "gain_over_pca_": metadata["found"]["gain_over_pca"],
         "_n_components_given": metadata["found"]["n_components"],
+        "_stream": metadata["stream"],
     }
     if metadata["labels"] is not None:
         attributes["classes_"] = np.array(metadata["labels"])
@@ -254,6 +267,8 @@ def restore(state: State, spec: NetworkSpec, tensors: dict) -> State:
     if not all(np.isfinite([array.min(), array.max()]).all() for array in weights):
         raise ValueError("its weights are not finite.")
     found = found_attributes(tensors)
+    attributes = dict(state.attributes)
+    stream = stream_attributes(attributes.pop("_stream"), tensors)
     head = {"head_": weights[-2:]} if spec.label_kind else {}
     fitted = {
         "weights_": weights[:-2] if head else weights,
@@ -263,13 +278,14 @@ def restore(state: State, spec: NetworkSpec, tensors: dict) -> State:
         "n_iter_": len(found["loss_curve_"]),
         **found,
         **filling_attribute(tensors),
+        **stream,
         "n_features_in_": spec.n_features,
     }
     if "feature_names" in tensors:
         n_losses = sum(len(found[f"{name}_"]) for name in CURVES)
         room = _room_for_names(n_losses, spec.n_features)
         fitted["feature_names_in_"] = _names(tensors["feature_names"], spec.n_features, room)
-    return state._replace(attributes={**state.attributes, **fitted})
+    return state._replace(attributes={**attributes, **fitted})
 
 
 class FileVersionWarning(InconsistentVersionWarning):
@@ -354,13 +370,13 @@ def _check_requests(requests):
             raise ValueError(f"a metadata request of {method} is neither a bool nor a name.")
 
 
-def _check_tensors(tensors, spec):
+def _check_tensors(tensors, spec, stream):
     dtype = DTYPES["F32" if spec.dtype == "float32" else "F64"]
     expected = {f"weights.{i}": Tensor(dtype, shape) for i, shape in enumerate(spec.shapes())}
     for name in tensors.keys() & {*CURVES, "feature_names"}:
         kind = "U8" if name == "feature_names" else "F64"
         expected[name] = Tensor(DTYPES[kind], tensors[name].shape[:1])
-    expected |= declared_filling(tensors, spec)
+    expected |= declared_filling(tensors, spec) | declared_stream(stream, tensors, spec)
     for name in tensors.keys() & FINDINGS.keys():
         expected[name] = Tensor(DTYPES["F64"], (getattr(spec, FINDINGS[name]),))
     if tensors != expected:

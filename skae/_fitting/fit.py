@@ -15,16 +15,16 @@ from skae._fitting.basis import basis_of
 from skae._fitting.candidates import Candidate, Fitted, Split, is_pca
 from skae._fitting.components import fewest_components, resolve_components
 from skae._fitting.findings import Findings, find
+from skae._fitting.penalties import constant_prediction, penalties_of
 from skae._fitting.schedule import most_cycles
-from skae._fitting.start import START_ROWS, principal, start
+from skae._fitting.start import principal, start
 from skae._fitting.training import compile_ahead, fraction_held_out, weights_as_made
 from skae._fitting.trials import Trial, choose_output
 from skae._fitting.turns import Ahead, go_on, plan, pooled, take_turns
 from skae._fitting.units import linear_decoder, order_code, rectify
-from skae._fitting.validation import check_overflow, constant_losses, perfect_losses
+from skae._fitting.validation import check_overflow
 from skae._network import labels
 from skae._network.activations import SLOPE_ABOVE_ZERO
-from skae._network.spec import Penalties
 from skae._threads import one_thread
 
 # A few held-out rows say little, so further fractions are held out in turn until they make up
@@ -35,9 +35,6 @@ MAX_SPLITS = 5  # only one for convolutions and custom networks, whose training 
 REFIT_BELOW = 10_000
 # The linear decoder that orders the components is fitted to this many rows.
 ORDER_ROWS = 2_500
-# With a variational code, the noise of the rows is at least this fraction of the mean variance of
-# the columns.
-LEAST_NOISE = 1e-3
 
 
 def fit(
@@ -78,7 +75,7 @@ def _fit(candidate, rows, previous):
         # A search trains networks of other widths first.
         if previous is not None or not isinstance(candidate.settings.n_components, float):
             compile_ahead(thread, candidate, rows)
-        candidate = candidate.with_settings(penalties=_penalties(candidate, rows.training))
+        candidate = candidate.with_settings(penalties=penalties_of(candidate, rows.training))
         splits = _splits(candidate, rows)
         if previous is None:
             candidate = _within_dimensions(candidate, rows.training, splits[0].training)
@@ -131,64 +128,6 @@ def _within_dimensions(candidate, rows, training):
 def _plain_code(candidate):
     """Return whether the code only serves to be decoded, by dense layers and without penalties."""
     return candidate.spec.dense and not candidate.spec.penalised
-
-
-@one_thread()
-def _penalties(candidate, rows):
-    """Return the weights of the code's own losses, which are added to the loss of a row.
-
-    With `kl_weight=1` the divergence has the weight that makes the sum an evidence lower bound.
-    Cross-entropy and Poisson's loss are likelihoods as they are. Squared and absolute error become
-    those of a normal and of a Laplace distribution, with the noise that PCA leaves (Tipping &
-    Bishop, 1999; the idea of fitting it is from Rybkin et al., "Simple and effective VAE training
-    with calibrated decoders", ICML 2021). `start` finds the noise again from these weights, so it
-    has to know the two distributions too.
-    """
-    spec, loss, price = candidate.spec, candidate.loss, 1.0
-    if spec.kl_weight and loss.shifts:
-        sample = rows.sample(START_ROWS, candidate.settings.seed)
-        total = np.square(moments(sample)[1]).sum()
-        kept = principal(candidate, rows).variances
-        left = (total - kept.sum()) / max(spec.n_features - len(kept), 1)
-        variance = max(left, LEAST_NOISE * total / spec.n_features) or 1.0
-        price = 2 * variance if loss.power == 2 else np.sqrt(variance / 2)
-    divergence = spec.kl_weight * float(price) / spec.n_features
-    return Penalties(spec.sparsity, divergence, _price_of_labels(candidate, rows))
-
-
-def _price_of_labels(candidate, rows):
-    """Return the weight of the loss of a known label beside the loss of a row.
-
-    With `label_weight=1` the mean of the columns and the best constant prediction of the labels
-    have the same loss beyond that of a perfect reconstruction and prediction. So the weight means
-    the same for any loss, scale of X and number of classes.
-
-    Where labels are missing, all losses of labels together count as the square root of the fraction
-    of rows with one. On 20,000 digits with 100 and 1,000 labels, the fraction itself served
-    classifiers less, and no such factor ended at reconstruction errors a fifth higher.
-    """
-    spec = candidate.spec
-    if not spec.label_kind:
-        return 0.0
-    _, of_labels = _constant_prediction(spec, rows)
-    sample = rows.sample(START_ROWS, candidate.settings.seed)
-    of_rows = constant_losses(candidate, rows.mean(), sample) - perfect_losses(candidate, sample)
-    of_rows = np.average(of_rows, weights=sample.weights)
-    known = rows.labels[:, -1] > 0
-    known_fraction = np.average(known, weights=rows.weights)
-    price = (of_rows or 1.0) / of_labels / np.sqrt(known_fraction)
-    return candidate.settings.label_weight * float(price)
-
-
-def _constant_prediction(spec, rows):
-    """Return the best constant prediction of the labels, and its mean loss."""
-    known = np.flatnonzero(rows.labels[:, -1])
-    targets = rows.labels[known]
-    copies = np.ones(len(known)) if rows.weights is None else rows.weights[known].astype(float)
-    best = labels.constant(spec.label_kind, targets, copies, spec.n_label_outputs)
-    outputs = np.broadcast_to(best, (len(known), len(best)))
-    losses = labels.losses(spec.label_kind, outputs, targets)
-    return best, float(np.average(losses, weights=copies))
 
 
 def _splits(candidate, rows):
@@ -345,7 +284,7 @@ def _distances(fitted, rows):
     back = linear_decoder(spec, weights, rows.sample(ORDER_ROWS, settings.seed))
     if not spec.label_kind:
         return back
-    constant, loss = _constant_prediction(spec, rows)
+    constant, loss = constant_prediction(spec, rows)
     variance = np.square(moments(rows)[1]).sum()
     unit = np.sqrt(settings.label_weight * variance / loss)
     predicted = np.asarray(weights[-2], np.float64) @ labels.curvature(spec.label_kind, constant)

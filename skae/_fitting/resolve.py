@@ -1,5 +1,6 @@
 """Turn the parameters of an estimator and its data into a network and how to train it."""
 
+import math
 from numbers import Integral
 from typing import Any
 
@@ -21,15 +22,24 @@ LEAST_ROWS = 50
 MOST_FEATURES = 1024
 
 
-def resolve(estimator: Any, rows: Rows, fitted: dict | None, head: Head | None = None) -> Candidate:
+def resolve(
+    estimator: Any,
+    rows: Rows,
+    fitted: dict | None,
+    head: Head | None = None,
+    *,
+    more: bool = False,
+) -> Candidate:
     """Return the network and how to train it.
 
-    `fitted` describes the network to continue from, or is None. The output activation may still be
+    `fitted` describes the network to continue from, or is None. `more` says that these rows are not
+    all, so that their number decides nothing. The output activation may still be
     "auto", since it takes training to choose it.
     """
     hidden, image_shape = check_parameters(estimator, rows.n_features)
     if isinstance(estimator.hidden_layer_sizes, str):
-        hidden = _hidden(estimator, rows) if fitted is None else fitted["hidden_layer_sizes"]
+        n_rows = math.inf if more else len(rows)
+        hidden = fitted["hidden_layer_sizes"] if fitted else _hidden(estimator, rows, n_rows)
     code, output = (
         activations.canonical(getattr(estimator, f"{end}_activation")) for end in ("code", "output")
     )
@@ -37,11 +47,11 @@ def resolve(estimator: Any, rows: Rows, fitted: dict | None, head: Head | None =
     if code == "auto":
         linear = (pca and not estimator.sparsity) or estimator.kl_weight
         code = "linear" if linear else "relu"
-    if (estimator.sparsity or image_shape) and code in SLOPE_ABOVE_ZERO:
-        pca = False  # nothing would raise such a code to where it is linear
+    if (estimator.sparsity or image_shape or more) and code in SLOPE_ABOVE_ZERO:
+        pca = False  # nothing would raise such a code to where it is linear, on all rows
     wanted = {
         "n_features": rows.n_features,
-        "n_components": _most_components(estimator.n_components, rows),
+        "n_components": _most_components(estimator.n_components, rows, more),
         "hidden_layer_sizes": hidden,
         "activation": activations.canonical(estimator.activation),
         "code_activation": code,
@@ -59,13 +69,15 @@ def resolve(estimator: Any, rows: Rows, fitted: dict | None, head: Head | None =
     if output == "auto":
         wanted |= _output(estimator, rows)
     if fitted is not None:
+        if more:
+            wanted["shortcut"] = fitted["shortcut"]  # that of a whole fit may be another
         if estimator.n_components == estimator._n_components_given:
             wanted["n_components"] = fitted["n_components"]
         wanted = _unchanged(wanted, fitted, chosen=output == "auto")
     return Candidate(NetworkSpec(**wanted), _settings(estimator, rows, output, pca))
 
 
-def _hidden(estimator, rows):
+def _hidden(estimator, rows, n_rows):
     """Return the widths of hidden layers for hidden_layer_sizes="auto".
 
     They are tried where the rows may carry them, where they are compared with PCA, and where they
@@ -75,13 +87,15 @@ def _hidden(estimator, rows):
     compared = estimator.init == "pca" and estimator.early_stopping and squared
     plain = estimator.noise is None and not (estimator.sparsity or estimator.kl_weight)
     drawn = estimator.image_shape is None and estimator.network is None
-    carried = len(rows) >= LEAST_ROWS and rows.n_features <= MOST_FEATURES
+    carried = n_rows >= LEAST_ROWS and rows.n_features <= MOST_FEATURES
     return HIDDEN if compared and plain and drawn and carried else ()
 
 
-def _most_components(given, rows):
+def _most_components(given, rows, more):
     """Return the number of components, or the most that the data can decide for."""
-    return int(given) if isinstance(given, Integral) else min(len(rows), rows.n_features)
+    if isinstance(given, Integral):
+        return int(given)
+    return rows.n_features if more else min(len(rows), rows.n_features)
 
 
 def _settings(estimator, rows, output, pca):
@@ -138,8 +152,8 @@ def _unchanged(wanted, fitted, *, chosen):
         }
         names = ", ".join(dict.fromkeys(others.get(name, name) for name in different))
         raise ValueError(
-            "warm_start=True continues the training of the fitted network, whose shape can't "
-            f"change. Got values that differ from the previous fit for: {names}. Set "
-            "warm_start=False to start anew, or clone the estimator."
+            "warm_start=True and partial_fit continue the training of the fitted network, whose "
+            f"shape can't change. Got values that differ from the previous fit for: {names}. Clone "
+            "the estimator to start anew, or call fit with warm_start=False."
         )
     return wanted

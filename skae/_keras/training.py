@@ -16,6 +16,7 @@ import contextlib
 import copy
 import functools
 import json
+import math
 import threading
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -102,6 +103,28 @@ def train(
             if monitor(losses, free.weights):
                 break
         return free.weights()
+
+
+@apart
+def train_on(
+    program: "_Program",
+    rows: Any,
+    weights: list[np.ndarray],
+    recipe: Recipe,
+    monitor: Callable,
+    state: list[np.ndarray] | None,
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Train as `train` does, with the optimizer where it stood; return the weights and the state.
+
+    `state` is what an earlier call has returned, or None at the first.
+    """
+    with program.free() as free, Feed(rows, free, recipe) as feed:
+        free.reset(weights, recipe)
+        if state is not None:
+            free.resume(state)
+        for losses in feed.train():
+            monitor(losses, free.weights)
+        return free.weights(), free.state()
 
 
 def _padded(batch_size, n_rows):
@@ -247,6 +270,24 @@ class _Program:
         assign(self._optimizer_variables, self._optimizer_start)
         decay = _shared_optimizer(recipe.optimizer)[1]
         self._strengths = np.array([*recipe.penalties, decay], self.dtype)
+
+    def state(self):
+        """Return the variables that training changes, the optimizer's among them."""
+        variables = [*self._trained.variables, *self._optimizer_variables]
+        return [np.array(variable.numpy()) for variable in variables]
+
+    def resume(self, state):
+        """Assign what `state` has returned."""
+        variables = [*self._trained.variables, *self._optimizer_variables]
+        shapes = [tuple(variable.shape) for variable in variables]
+        # A file holds a single number as an array of one.
+        if [array.size for array in state] != [math.prod(shape) for shape in shapes]:
+            raise ValueError(
+                "The state of the optimizer does not fit this network and optimizer, as after a "
+                "change of their versions. Call fit or sklearn.base.clone to start anew."
+            )
+        given = zip(state, shapes, variables, strict=True)
+        assign(variables, [a.reshape(shape).astype(v.dtype) for a, shape, v in given])
 
     def weights(self):
         """Return the current arrays, or their averages if the optimizer keeps some."""

@@ -1,0 +1,157 @@
+"""What an estimator does with rows that come in parts."""
+
+import contextlib
+from typing import Any, Self
+
+import numpy as np
+
+from skae._data.checks import check_rows
+from skae._data.filling import Filling, filling_of
+from skae._data.labels import Labels
+from skae._data.reading import training_rows
+from skae._data.rows import Rows
+from skae._fitting.incomplete import fit_filling
+from skae._fitting.progress import Progress
+from skae._fitting.resolve import resolve
+from skae._fitting.stream import Part, Stream, go_on
+from skae._network.spec import Penalties
+from skae._rollback import merged, twin
+from skae._scikit_learn import seed_of
+
+
+class StreamingMixin:
+    """Methods of an estimator that can be fitted to one part of the rows after another."""
+
+    n_components: Any
+    verbose: Any
+    loss: Any
+    weights_: list[np.ndarray]
+    network_: dict
+    head_: list[np.ndarray]
+    loss_curve_: list[float]
+    validation_loss_curve_: list[float]
+    validation_epochs_: list[int]
+
+    def partial_fit(self, X, y=None, *, sample_weight=None) -> Self:
+        """Train the network once on a part of the rows, and leave it ready for the next part.
+
+        The first call decides on the network, on the units of training and on what missing values
+        are filled with. It starts from PCA of its rows, so it should have more rows than there are
+        components. After :meth:`fit` it goes on with the fitted network. Parts may be of any size.
+        The optimizer goes on where it stood, after unpickling and :func:`skae.load` too, and
+        weights are averaged over the last steps [1]_, so that no learning rate has to fall at an
+        end that is not known: "one_cycle" stands for a constant rate of 3e-3 here, and
+        ``batch_size="auto"`` for 32. Nothing is held out and nothing is compared with PCA. `epochs`
+        and all that concerns rows held out are not used, and the code stays in the order of the
+        first PCA.
+
+        If this fails or is interrupted, the estimator stays as it was.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows to train on.
+
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+            Labels, which are ignored without `label_weight`. The first call has to have all
+            classes, and decides on the units of numbers.
+
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows, as in :meth:`fit`.
+
+        Returns
+        -------
+        self : AutoencoderTransformer
+            The estimator after training.
+
+        References
+        ----------
+        .. [1] B. T. Polyak and A. B. Juditsky, "Acceleration of stochastic approximation by
+           averaging", SIAM Journal on Control and Optimization 30, 1992.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklearn.datasets import load_digits
+        >>> from skae import AutoencoderTransformer
+        >>> X = load_digits().data / 16
+        >>> estimator = AutoencoderTransformer(8, random_state=0)
+        >>> for part in np.array_split(X, 6):
+        ...     estimator = estimator.partial_fit(part)
+        >>> estimator.n_samples_seen_
+        1797
+        """
+        before, fitted = self.__dict__.copy(), twin(self)
+        with contextlib.closing(Progress(self.verbose)) as progress:
+            fitted._fit_part(X, y, sample_weight, progress)
+        self.__dict__ = merged(before, self.__dict__, fitted.__dict__)
+        return self
+
+    def _fit_part(self, X, y, sample_weight, progress):
+        """Train this copy of the estimator on a part."""
+        known = hasattr(self, "weights_")
+        if isinstance(self.n_components, float):
+            raise ValueError(
+                f"partial_fit needs n_components as an int or None. Got {self.n_components!r}, a "
+                "fraction that only fit can find, since it trains several networks on all rows."
+            )
+        rows, labels = training_rows(self, X, y, sample_weight, reset=not known)
+        rows, filling = _without_holes(rows, filling_of(self) if known else None, known)
+        check_rows(self.loss, rows, None)
+        head = None if labels is None else labels.head
+        network = self.network_ if known else None
+        candidate = resolve(self, rows, network, head, more=True)
+        candidate = candidate.with_settings(seed=seed_of(self), progress=progress, filling=filling)
+        previous = None
+        if known:
+            previous = [*self.weights_, *([] if labels is None else labels.unfold(*self.head_))]
+        self._take_over(go_on(candidate, rows, previous, _stream_of(self)), labels, known)
+        if filling is not None:
+            self._filling = list(filling)
+
+    def _take_over(self, part: Part, labels: Labels | None, known: bool) -> None:
+        """Set the fitted attributes for what training on a part has left."""
+        weights, stream = part.weights, part.stream._asdict()
+        if labels is not None:
+            weights, self.head_ = weights[:-2], labels.fold(*weights[-2:])
+            if labels.classes is not None:
+                self.classes_ = labels.classes
+            if labels.mean is not None:
+                stream |= {"label_mean": labels.mean, "label_scale": labels.scale}
+        if not known:
+            self.loss_curve_, self.validation_loss_curve_, self.validation_epochs_ = [], [], []
+        self.weights_, self.network_ = weights, part.spec.to_dict()
+        self.n_components_ = part.spec.n_components
+        self.loss_curve_ = self.loss_curve_ + part.losses
+        self.n_iter_ = len(self.loss_curve_)
+        self.gain_over_pca_ = None
+        self.n_samples_seen_ = part.stream.n_rows
+        self._n_components_given = self.n_components
+        self._stream = stream | {"penalties": list(part.stream.penalties)}
+        for name in ("_explained_variance_ratio", "feature_errors_"):  # those of a whole fit
+            self.__dict__.pop(name, None)
+
+
+def _stream_of(estimator: Any) -> Stream | None:
+    """Return where the training of an estimator stands, or None if it has not begun in parts."""
+    kept = getattr(estimator, "_stream", None)
+    if kept is None:
+        return None
+    values = {name: kept[name] for name in Stream._fields}
+    return Stream(**{**values, "penalties": Penalties(*kept["penalties"])})
+
+
+def _without_holes(rows: Rows, filling: Filling | None, known: bool) -> tuple[Rows, Filling | None]:
+    """Return rows whose holes are filled, and what they are filled with, or None."""
+    if filling is None and rows.holes is None:
+        return rows, None
+    if known and filling is None:
+        raise ValueError(
+            "Input X contains NaN, and the rows before had no missing values, so nothing tells how "
+            "to fill them. Fit the estimator anew, with missing values in the first rows, or fill "
+            "X first, with sklearn.impute.SimpleImputer for example."
+        )
+    if rows.holes is None:
+        rows = Rows(rows.X, rows.weights, labels=rows.labels, holes=np.zeros(rows.X.shape, bool))
+    filling = fit_filling(rows) if filling is None else filling
+    return rows.filled(filling), filling
