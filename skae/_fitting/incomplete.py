@@ -24,7 +24,15 @@ RIDGE = 10.0
 LEAST_NOISE = 0.01
 
 
-@one_thread()
+def without_holes(rows: Rows) -> tuple[Rows, Filling | None]:
+    """Return the rows with their holes filled and what fills them, or the rows as they are."""
+    if rows.holes is None:
+        return rows, None
+    with one_thread():
+        filling = fit_filling(rows)
+        return rows.filled(filling), filling
+
+
 def fit_filling(rows: Rows) -> Filling:
     """Return what to fill the holes of rows with; every feature has a value that is known."""
     mean, scale = _standard(rows)
