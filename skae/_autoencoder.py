@@ -16,7 +16,7 @@ from skae._files.state import State
 from skae._files.storage import write
 from skae._fitting.candidates import Split
 from skae._fitting.fit import fit
-from skae._fitting.incomplete import fit_filling
+from skae._fitting.incomplete import without_holes
 from skae._fitting.progress import Progress
 from skae._fitting.resolve import resolve
 from skae._framework import load_framework
@@ -40,7 +40,7 @@ from skae._streaming import StreamingMixin
 from skae._version import __version__
 
 # What a fit sees of X besides its values.
-SEEN = ("n_features_in_", "feature_names_in_")
+SEEN = ("n_features_in_", "feature_names_in_", "_filling")
 
 
 class AutoencoderTransformer(
@@ -467,7 +467,7 @@ class AutoencoderTransformer(
         -------
         encoder, decoder, autoencoder : keras.Model
             Models from rows to codes, from codes to rows, and the two in sequence. They share
-            their weights with each other, and not with this estimator.
+            their weights with each other, and not with this estimator. They fill no missing values.
         """
         spec = self._spec()
         load_framework()
@@ -534,10 +534,11 @@ class AutoencoderTransformer(
         """Fit this copy of the estimator."""
         warm = self.warm_start and hasattr(self, "weights_")
         rows, labels = training_rows(self, X, y, sample_weight, reset=not warm)
-        head, filling = None if labels is None else labels.head, None
-        if rows.holes is not None:
-            filling = fit_filling(rows)
-            rows = rows.filled(filling)
+        rows, filling = without_holes(rows)
+        self.__dict__.pop("_filling", None)
+        if filling is not None:
+            self._filling = list(filling)
+        head = None if labels is None else labels.head
         candidate = resolve(self, rows, self.network_ if warm else None, head)
         candidate = candidate.with_settings(seed=seed_of(self), progress=progress, filling=filling)
         X_val, y_val = held_out
@@ -552,11 +553,9 @@ class AutoencoderTransformer(
         progress.attributes = lambda result: given | self._found(result, labels, warm)
         result, found = fit(candidate, Split(rows, held), previous)
         found_now = self._found(result, labels, warm)
-        for name in ("head_", "classes_", "_filling", "_stream", "n_samples_seen_"):
+        for name in ("head_", "classes_", "_stream", "n_samples_seen_"):
             self.__dict__.pop(name, None)
         self.__dict__.update(found_now)
-        if filling is not None:
-            self._filling = list(filling)
         self._n_components_given = self.n_components
         self._explained_variance_ratio = found.explained_variance_ratio
         self.feature_errors_ = found.feature_errors

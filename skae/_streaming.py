@@ -10,7 +10,7 @@ from skae._data.filling import Filling, filling_of
 from skae._data.labels import Labels
 from skae._data.reading import training_rows
 from skae._data.rows import Rows
-from skae._fitting.incomplete import fit_filling
+from skae._fitting.incomplete import without_holes
 from skae._fitting.progress import Progress
 from skae._fitting.resolve import resolve
 from skae._fitting.stream import Part, Stream, go_on
@@ -96,7 +96,8 @@ class StreamingMixin:
                 "fraction that only fit can find, since it trains several networks on all rows."
             )
         rows, labels = training_rows(self, X, y, sample_weight, reset=not known)
-        rows, filling = _without_holes(rows, filling_of(self) if known else None, known)
+        filling = filling_of(self) if known else None
+        rows, filling = without_holes(_comparable(rows, filling, known), filling)
         check_rows(self.loss, rows, None)
         head = None if labels is None else labels.head
         network = self.network_ if known else None
@@ -141,17 +142,17 @@ def _stream_of(estimator: Any) -> Stream | None:
     return Stream(**{**values, "penalties": Penalties(*kept["penalties"])})
 
 
-def _without_holes(rows: Rows, filling: Filling | None, known: bool) -> tuple[Rows, Filling | None]:
-    """Return rows whose holes are filled, and what they are filled with, or None."""
-    if filling is None and rows.holes is None:
-        return rows, None
-    if known and filling is None:
+def _comparable(rows: Rows, filling: Filling | None, known: bool) -> Rows:
+    """Return the rows with `holes` set if the rows before had some; refuse holes if they had none.
+
+    `known` says whether there were rows before.
+    """
+    if known and filling is None and rows.holes is not None:
         raise ValueError(
             "Input X contains NaN, and the rows before had no missing values, so nothing tells how "
             "to fill them. Fit the estimator anew, with missing values in the first rows, or fill "
             "X first, with sklearn.impute.SimpleImputer for example."
         )
-    if rows.holes is None:
-        rows = Rows(rows.X, rows.weights, labels=rows.labels, holes=np.zeros(rows.X.shape, bool))
-    filling = fit_filling(rows) if filling is None else filling
-    return rows.filled(filling), filling
+    if filling is None or rows.holes is not None:
+        return rows
+    return Rows(rows.X, rows.weights, labels=rows.labels, holes=np.zeros(rows.X.shape, bool))

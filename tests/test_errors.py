@@ -62,6 +62,7 @@ BAD_FITS = {
     "negative weights": ((X,), {"sample_weight": -np.ones(200)}, "Negative values in data"),
     "too few weights": ((X,), {"sample_weight": np.ones(3)}, "sample_weight.shape"),
     "NaN in X_val alone": ((X,), {"X_val": NAN}, "Input X_val contains NaN"),
+    "no value in X_val": ((NAN,), {"X_val": NAN[3:4, :] * np.nan}, "X_val must have a value"),
     "infinity in X_val": ((NAN,), {"X_val": INFINITE}, "Input X_val contains infinity"),
     "width of X_val": ((X,), {"X_val": X[:, :5]}, "X has 5 features, but Autoenc.* expecting 64"),
 }

@@ -194,7 +194,10 @@ def validation_rows(
     if filling is None:
         rows = Rows(without_duplicates(checked))
     else:
-        rows = Rows(checked, holes=np.isnan(checked)).filled(filling)
+        holes = np.isnan(checked)
+        if holes.all():
+            raise ValueError("X_val must have a value that is not missing.")
+        rows = Rows(checked, holes=holes).filled(filling)
     if labels is not None:
         of_rows = _labels(estimator, y_val, np.ones(len(rows)), labels, "y_val")
         rows.labels = of_rows.targets.astype(rows.dtype)

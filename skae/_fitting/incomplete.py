@@ -24,7 +24,18 @@ RIDGE = 10.0
 LEAST_NOISE = 0.01
 
 
-@one_thread()
+def without_holes(rows: Rows, filling: Filling | None = None) -> tuple[Rows, Filling | None]:
+    """Return the rows with their holes filled and what fills them, or the rows as they are.
+
+    What fills them is found from the rows unless it is given.
+    """
+    if rows.holes is None:
+        return rows, None
+    with one_thread():
+        filling = fit_filling(rows) if filling is None else filling
+        return rows.filled(filling), filling
+
+
 def fit_filling(rows: Rows) -> Filling:
     """Return what to fill the holes of rows with; every feature has a value that is known."""
     mean, scale = _standard(rows)

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import matplotlib.pyplot as plt
+import matplotlib.text
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -52,6 +53,22 @@ grids = pytest.mark.parametrize("make", [MAKERS[name] for name in ("profiles", "
 
 
 # The protocol.
+
+
+@pytest.fixture(scope="module")
+def incomplete():
+    """Return rows with missing values, and an estimator fitted to them."""
+    missing = np.random.default_rng(0).random(X.shape) < 0.2
+    rows = np.where(missing, np.float32(np.nan), X)
+    return AutoencoderTransformer(3, hidden_layer_sizes=(), random_state=0).fit(rows), rows
+
+
+@of_rows
+def test_missing_values_are_no_part_of_what_is_drawn(make, incomplete):
+    display = make(*incomplete)
+    display.figure_.canvas.draw()
+    texts = display.figure_.findobj(matplotlib.text.Text)
+    assert "nan" not in " ".join(text.get_text() for text in texts)
 
 
 @every_display
