@@ -28,7 +28,7 @@ PAGES = (
     "guide/index",
     "guide/variants",
     "gallery/index",
-    "gallery/*",
+    "gallery/plot_*",
     "api",
     "generated/skae.AutoencoderTransformer",
     "measured",
