@@ -16,7 +16,7 @@ from skae._fitting.resolve import resolve
 from skae._fitting.stream import Part, Stream, go_on
 from skae._network.spec import Penalties
 from skae._rollback import merged, twin
-from skae._scikit_learn import seed_of
+from skae._scikit_learn import fit_context, seed_of
 
 
 class StreamingMixin:
@@ -32,6 +32,7 @@ class StreamingMixin:
     validation_loss_curve_: list[float]
     validation_epochs_: list[int]
 
+    @fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y=None, *, sample_weight=None) -> Self:
         """Train the network once on a part of the rows, and leave it ready for the next part.
 

@@ -17,8 +17,10 @@ ROOMS = {
     "_outliers": {"_autoencoder"},
     "_loading": {"_autoencoder", "_files", "_parameters"},
     "_autoencoder": {
-        *("_data", "_files", "_fitting", "_keras", "_network", "_parameters", "_reconstruction")
+        *("_data", "_files", "_fitting", "_keras", "_network", "_parameters", "_reconstruction"),
+        "_streaming",
     },
+    "_streaming": {"_data", "_fitting", "_network"},
     "_reconstruction": {"_data", "_fitting", "_network"},
     "_files": {"_network", "_parameters"},
     "_fitting": {"_data", "_keras", "_network", "_parameters"},

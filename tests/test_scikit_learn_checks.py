@@ -95,6 +95,7 @@ CHECKS = {
     "check_estimators_empty_data_messages",
     "check_estimators_fit_returns_self",
     "check_estimators_overwrite_params",
+    "check_estimators_partial_fit_n_features",
     "check_estimators_pickle",
     "check_estimators_unfitted",
     "check_f_contiguous_array_estimator",

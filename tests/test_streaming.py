@@ -81,7 +81,7 @@ def test_few_columns_limit_the_components_and_few_rows_do_not():
         {"code_activation": "relu"},
         {"kl_weight": 1.0},
         {"sparsity": 1e-3},
-        {"noise": 0.2},
+        {"noise": ("gaussian", 0.05)},
         {"loss": "poisson"},
         {"image_shape": (8, 8), "hidden_layer_sizes": (4, 8)},
         {"optimizer": "sgd", "learning_rate": 0.01},
