@@ -14,9 +14,12 @@ from skae._data.rows import Rows
 from skae._fitting.principal import principal_axes
 from skae._threads import one_thread
 
+# On digits with 30 % missing, after 20 steps with a ridge of 5, the errors of 16, 32 and 48 factors
+# were 0.55, 0.48 and 0.47; 48 take twice as long as 32.
 MOST_FACTORS = 32
 # The factors are found from no more rows than this.
 FACTOR_ROWS = 2_500
+# Further steps overfit: on the same digits, the error was 0.45 after 10 and 0.48 after 20.
 N_STEPS = 10
 # What is added to the sum of squares of each factor, in rows.
 RIDGE = 10.0
