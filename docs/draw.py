@@ -93,7 +93,7 @@ def _histograms(estimators, rows):
 
 
 def components(page):
-    display = ExplainedVarianceDisplay.from_estimator(page["autoencoder"], page["X"][1000:])
+    display = ExplainedVarianceDisplay.from_estimator(page["autoencoder"], page["test"])
     save(display.figure_, "components")
 
 
