@@ -95,7 +95,6 @@ CHECKS = {
     "check_estimators_empty_data_messages",
     "check_estimators_fit_returns_self",
     "check_estimators_overwrite_params",
-    "check_estimators_partial_fit_n_features",
     "check_estimators_pickle",
     "check_estimators_unfitted",
     "check_f_contiguous_array_estimator",
@@ -141,7 +140,6 @@ SINCE = {
 # scikit-learn runs these on its own estimators only.
 OWN_CHECKS = [
     "check_dataframe_column_names_consistency",
-    "check_estimators_partial_fit_n_features",
     "check_get_feature_names_out_error",
     "check_global_output_transform_pandas",
     "check_global_set_output_transform_polars",
