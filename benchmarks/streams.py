@@ -2,8 +2,8 @@
 
     python benchmarks/streams.py --mnist mnist.npz   # about two minutes
 
-Each row is seen once. IncrementalPCA gets the same parts. Then the digits of a second half are moved
-aside, part by part, and the table shows what is still known of digits in their old place.
+Each row is seen once. IncrementalPCA gets the same parts. Then the digits of a second half are
+moved aside, part by part, and the table shows what is still known of digits in their old place.
 """
 
 import argparse
