@@ -65,7 +65,7 @@ display.colorbar_.set_label("miles per gallon")
 
 # %%
 # Without labels the code of the autoencoder serves the regressor about as well as that of PCA. With
-# labels it serves it better, and two components are enough. The order is the same on cars that the
+# labels it serves it better, and few components are enough. The order is the same on cars that the
 # search has not seen.
 print(f"{'R²':26}{'components':>12}{'cross-validation':>18}{'test':>8}")
 for name, rows in groups.items():
