@@ -50,7 +50,6 @@ OPTIONAL = {
     "pyod",
     "scikeras",
     "skorch",
-    "statsmodels",
     "torch",
     "umap",
     "vega_datasets",

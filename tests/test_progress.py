@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import textwrap
+import threading
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
 import skae
 from skae import AutoencoderTransformer
+from skae._fitting import components, training
 from skae._framework import _START_UP
 
 callback = pytest.importorskip("sklearn.callback", reason="callbacks came with scikit-learn 1.9")
@@ -176,6 +178,21 @@ def test_start_up_lines_of_tensorflow_are_shown_on_request(replay):
     assert run.returncode == 0
     shown = [line for line in run.stderr.splitlines() if _START_UP.match(line.encode())]
     assert bool(shown) == bool(replay)
+
+
+def test_a_search_for_components_starts_tensorflow_before_any_thread(monkeypatch):
+    """Beside other threads its lines can't be kept off stderr."""
+    running = []
+    n_before = threading.active_count()
+    for module in (components, training):
+        load = module.load_framework
+        monkeypatch.setattr(
+            module,
+            "load_framework",
+            lambda load=load, **kw: (running.append(threading.active_count()), load(**kw)),
+        )
+    AutoencoderTransformer(0.8, **SMALL).fit(DIGITS)
+    assert running[0] == n_before
 
 
 def test_one_line_that_is_kept_up_to_date(capsys):

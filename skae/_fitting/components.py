@@ -16,6 +16,7 @@ from skae._fitting.principal import PrincipalAxes, principal_axes
 from skae._fitting.training import fraction_held_out
 from skae._fitting.trials import choose_output
 from skae._fitting.turns import Ahead
+from skae._framework import load_framework
 from skae._network.inference import reconstruct
 from skae._threads import one_thread
 
@@ -103,6 +104,8 @@ def fewest_components(given: Candidate, rows: Split) -> Candidate:
     """
     fraction = given.settings.n_components
     assert isinstance(fraction, float)
+    # Before threads begin, beside which the lines that TensorFlow writes can't be kept back.
+    load_framework(replay=given.settings.progress.verbose > 1)
     splits = held_out(given, rows)
     candidate, plain = choose_output(given, rows.training, splits[0])
     if candidate.is_annealed and plain is not None:
