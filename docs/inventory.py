@@ -10,6 +10,9 @@ import zlib
 
 import sklearn
 
+# Both add names to modules of scikit-learn that its manual has pages for.
+from sklearn.experimental import enable_halving_search_cv, enable_iterative_imputer  # noqa: F401
+
 # What docstrings refer to.
 NUMPY = {
     "numpy.random.Generator": ("class", "reference/random/generator.html#$"),
