@@ -13,8 +13,8 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 DOCS = pathlib.Path(__file__).parents[1] / "docs"
-# Pages that Sphinx makes of examples and docstrings, which other tests cover.
-MADE = {"_build", "gallery", "generated"}
+# Pages that Sphinx makes of examples and docstrings, which other tests cover, and their templates.
+MADE = {"_build", "gallery", "generated", "templates"}
 PAGES = {
     str(path.relative_to(DOCS)): path
     for path in sorted(DOCS.rglob("*.rst"))

@@ -147,7 +147,7 @@ def test_a_file_holds_shares_and_errors_and_an_earlier_one_says_what_it_lacks(tm
     earlier = skae.load(tmp_path / "earlier.skae")
     with pytest.raises(AttributeError, match="earlier version of skae"):
         earlier.explained_variance_ratio_  # noqa: B018 (it raises)
-    with pytest.raises(AttributeError, match="earlier version of skae"):
+    with pytest.raises(AttributeError, match="earlier versions of skae"):
         earlier.reconstruction_error(WINE, scaled=True)
 
 

@@ -1,5 +1,6 @@
 """Run every check that scikit-learn has for transformers, and those for its own estimators."""
 
+import contextlib
 import dataclasses
 import functools
 
@@ -17,10 +18,19 @@ class OneColumnImages(AutoencoderTransformer):
     """Take rows for images of one column, however many features a check has."""
 
     def fit(self, X, y=None, *, sample_weight=None, X_val=None):
+        with self._one_column(X):
+            return super().fit(X, y, sample_weight=sample_weight, X_val=X_val)
+
+    def partial_fit(self, X, y=None, *, sample_weight=None):
+        with self._one_column(X):
+            return super().partial_fit(X, y, sample_weight=sample_weight)
+
+    @contextlib.contextmanager
+    def _one_column(self, X):
         given, shape = self.image_shape, getattr(X, "shape", None) or np.asarray(X).shape
         self.image_shape = (*shape[1:], 1) if given is None else given
         try:
-            return super().fit(X, y, sample_weight=sample_weight, X_val=X_val)
+            yield
         finally:
             self.image_shape = given
 
