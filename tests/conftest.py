@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, settings  # noqa: E402  (it may import SciPy
 # long as its network compiles.
 settings.register_profile(
     "quick",
-    max_examples=20,
+    max_examples=12,
     derandomize=True,
     database=None,
     deadline=None,
