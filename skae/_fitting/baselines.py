@@ -102,7 +102,8 @@ def warn_of_pca(candidate: Candidate, gain: float) -> None:
         return
     warnings.warn(
         f"PCA is kept, since training with hidden_layer_sizes={spec.hidden_layer_sizes} does not "
-        f"clearly describe rows held out better: its loss is {1 - gain:.3g} times PCA's. "
+        f"clearly describe rows held out better: its loss is {1 - gain:.3g} times PCA's"
+        f"{', which may be chance' if gain > 0 else ''}. "
         "Use more rows, another n_components, or hidden_layer_sizes=() for PCA without this "
         "warning.",
         UserWarning,
