@@ -478,7 +478,8 @@ class AutoencoderTransformer(
     def save(self, path) -> None:
         """Write the fitted estimator to a file, which :func:`skae.load` reads.
 
-        The file is in the safetensors format, without callbacks of scikit-learn. An existing file
+        The file is in the safetensors format, without callbacks of scikit-learn. It holds the state
+        of the optimizer if the last training was that of :meth:`partial_fit`. An existing file
         is replaced when the new one is complete, and stays as it was if that fails.
 
         Parameters

@@ -163,9 +163,9 @@ def warn_of_version(name, pickled_by, version):
 
 
 def requested_metadata(estimator):
-    """Return the metadata requests that `set_fit_request` and `set_score_request` have made."""
+    """Return the metadata requests that `set_fit_request` and those like it have made."""
     routing, requests = estimator.get_metadata_routing(), {}
-    for method in ("fit", "score"):
+    for method in ("fit", "partial_fit", "score"):
         given = getattr(routing, method).requests
         chosen = {name: value for name, value in given.items() if value is not None}
         if chosen:
@@ -174,7 +174,7 @@ def requested_metadata(estimator):
 
 
 def request_metadata(estimator, requests):
-    """Request metadata as `set_fit_request` and `set_score_request` do."""
+    """Request metadata as `set_fit_request` and those like it do."""
     # These methods need routing to be enabled. For other calls, that is the user's choice.
     with config_context(enable_metadata_routing=True):
         for method, values in requests.items():

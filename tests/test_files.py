@@ -112,6 +112,7 @@ def test_choices_of_output_and_routing_are_kept(fitted, tmp_path):
         estimator.set_fit_request(X_val=True, sample_weight="weights").set_score_request(
             sample_weight=False
         )
+        estimator.set_partial_fit_request(sample_weight=True)
     frame = pd.DataFrame(X[:, :3], columns=["length", "Länge", ""])
     estimator.set_output(transform="pandas").fit(frame).save(tmp_path / "file")
     loaded = skae.load(tmp_path / "file")

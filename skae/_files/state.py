@@ -90,7 +90,11 @@ CONFIGURED = {
 COUNTS = {"gradient_accumulation_steps": 2**31, "ema_overwrite_frequency": 2**31, "ns_steps": 100}
 MODULES = {"optimizer": "keras.optimizers", "loss": "keras.losses"}
 # The metadata that each method can request.
-REQUESTS = {"fit": {"X_val", "sample_weight", "y_val"}, "score": {"sample_weight"}}
+REQUESTS = {
+    "fit": {"X_val", "sample_weight", "y_val"},
+    "partial_fit": {"sample_weight"},
+    "score": {"sample_weight"},
+}
 MAX_CLASSES_BYTES = 100_000
 # The memory that names and losses may take as Python objects, besides their bytes in the file. It
 # is enough for a hundred thousand names.
