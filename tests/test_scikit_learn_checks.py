@@ -57,8 +57,9 @@ class TwoLayers:
 CONFIGURATIONS = [
     AutoencoderTransformer(2),
     AutoencoderTransformer(2, hidden_layer_sizes=(8,)),
-    AutoencoderTransformer(2, output_activation="sigmoid", epochs=30, learning_rate=1e-3),
-    AutoencoderTransformer(2, init="glorot_uniform", epochs=20, early_stopping=False),
+    AutoencoderTransformer(
+        2, init="glorot_uniform", output_activation="sigmoid", epochs=20, learning_rate=1e-3
+    ),
     AutoencoderTransformer(2, sparsity=1e-3, epochs=20, early_stopping=False),
     AutoencoderTransformer(2, noise=0.2, epochs=20, early_stopping=False),
     AutoencoderTransformer(2, kl_weight=0.5, epochs=20, early_stopping=False),
