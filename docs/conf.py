@@ -7,14 +7,14 @@ DOCS = Path(__file__).parent
 # What is documented is the package beside this folder, not one that was installed earlier.
 sys.path[:0] = [str(DOCS.parent), str(DOCS)]
 
-import inventory  # noqa: E402
-import members  # noqa: E402
+import inventory  # noqa: E402 (found by the path above)
+import members  # noqa: E402 (likewise)
 
-import skae  # noqa: E402
+import skae  # noqa: E402 (likewise)
 
 project = "skae"
 author = "The skae developers"
-copyright = author  # noqa: A001
+copyright = author  # noqa: A001 (the name that Sphinx reads)
 version = release = skae.__version__
 
 extensions = [

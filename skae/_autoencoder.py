@@ -547,9 +547,7 @@ class AutoencoderTransformer(
         if X_val is not None:
             held = validation_rows(self, X_val, y_val, rows.dtype, labels, filling)
         check_rows(self.loss, rows, held)
-        previous = self.weights_ if warm else None
-        if warm and labels is not None:
-            previous = [*self.weights_, *labels.unfold(*self.head_)]
+        previous = self._weights_to_continue(labels) if warm else None
         given = {name: value for name, value in vars(self).items() if name in SEEN}
         progress.attributes = lambda result: given | self._found(result, labels, warm)
         result, found = fit(candidate, Split(rows, held), previous)

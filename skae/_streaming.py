@@ -1,6 +1,7 @@
 """What an estimator does with rows that come in parts."""
 
 import contextlib
+from collections.abc import Callable
 from typing import Any, Self
 
 import numpy as np
@@ -13,7 +14,7 @@ from skae._data.rows import Rows
 from skae._fitting.incomplete import without_holes
 from skae._fitting.progress import Progress
 from skae._fitting.resolve import resolve
-from skae._fitting.stream import Part, Stream, go_on
+from skae._fitting.stream import Stream, go_on
 from skae._network.spec import Penalties
 from skae._rollback import merged, twin
 from skae._scikit_learn import fit_context, seed_of
@@ -28,9 +29,7 @@ class StreamingMixin:
     weights_: list[np.ndarray]
     network_: dict
     head_: list[np.ndarray]
-    loss_curve_: list[float]
-    validation_loss_curve_: list[float]
-    validation_epochs_: list[int]
+    _found: Callable[..., dict]  # the fitted attributes for what training has found
 
     @fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y=None, *, sample_weight=None) -> Self:
@@ -104,34 +103,28 @@ class StreamingMixin:
         network = self.network_ if known else None
         candidate = resolve(self, rows, network, head, more=True)
         candidate = candidate.with_settings(seed=seed_of(self), progress=progress, filling=filling)
-        previous = None
-        if known:
-            previous = [*self.weights_, *([] if labels is None else labels.unfold(*self.head_))]
-        self._take_over(go_on(candidate, rows, previous, _stream_of(self)), labels, known)
+        previous = self._weights_to_continue(labels) if known else None
+        fitted, stream = go_on(candidate, rows, previous, _stream_of(self))
+        self.__dict__.update(self._found(fitted, labels, known))
         if filling is not None:
             self._filling = list(filling)
-
-    def _take_over(self, part: Part, labels: Labels | None, known: bool) -> None:
-        """Set the fitted attributes for what training on a part has left."""
-        weights, stream = part.weights, part.stream._asdict()
-        if labels is not None:
-            weights, self.head_ = weights[:-2], labels.fold(*weights[-2:])
-            if labels.classes is not None:
-                self.classes_ = labels.classes
-            if labels.mean is not None:
-                stream |= {"label_mean": labels.mean, "label_scale": labels.scale}
-        if not known:
-            self.loss_curve_, self.validation_loss_curve_, self.validation_epochs_ = [], [], []
-        self.weights_, self.network_ = weights, part.spec.to_dict()
-        self.n_components_ = part.spec.n_components
-        self.loss_curve_ = self.loss_curve_ + part.losses
-        self.n_iter_ = len(self.loss_curve_)
-        self.gain_over_pca_ = None
-        self.n_samples_seen_ = part.stream.n_rows
         self._n_components_given = self.n_components
-        self._stream = stream | {"penalties": list(part.stream.penalties)}
+        self._stream = _plain(stream, labels)
+        self.n_samples_seen_ = stream.n_rows
         for name in ("_explained_variance_ratio", "feature_errors_"):  # those of a whole fit
             self.__dict__.pop(name, None)
+
+    def _weights_to_continue(self, labels):
+        """Return all weights that training goes on from, those that predict labels among them."""
+        return [*self.weights_, *([] if labels is None else labels.unfold(*self.head_))]
+
+
+def _plain(stream: Stream, labels: Labels | None) -> dict:
+    """Return where training stands, and the units of labels, as types that skops knows."""
+    plain = stream._asdict() | {"penalties": list(stream.penalties)}
+    if labels is not None and labels.mean is not None:
+        plain |= {"label_mean": labels.mean, "label_scale": labels.scale}
+    return plain
 
 
 def _stream_of(estimator: Any) -> Stream | None:

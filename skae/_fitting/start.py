@@ -9,7 +9,7 @@ from skae._fitting.head import fit_head
 from skae._fitting.initial import glorot_start, pca_start
 from skae._fitting.principal import PrincipalAxes, principal_axes
 from skae._fitting.schedule import starts_near
-from skae._fitting.units import Units, in_units, units_for
+from skae._fitting.units import Units, in_units, may_centre, units_for
 from skae._network import labels
 from skae._network.inference import encode
 
@@ -29,6 +29,16 @@ def start(
     if candidate.spec.head is not None and rows.labels[:, -1].any():
         weights = _with_head(candidate, weights, units.rows(rows))
     return weights, units
+
+
+def unfolded(
+    candidate: Candidate, rows: Rows, previous: list[np.ndarray]
+) -> tuple[list[np.ndarray], Units]:
+    """Return earlier weights to go on from, in the units to train in, and these units."""
+    spec, loss = candidate.spec, candidate.loss
+    centred = candidate.settings.init == "pca" and may_centre(spec, loss)
+    units = units_for(spec, loss, rows, principal(candidate, rows) if centred else None)
+    return units.unfold(spec, previous), units
 
 
 def _with_head(candidate, weights, rows):

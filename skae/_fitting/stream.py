@@ -14,15 +14,15 @@ import numpy as np
 
 from skae._data.rows import Rows
 from skae._fitting.baselines import warn_of_rank
-from skae._fitting.candidates import Candidate, Split
+from skae._fitting.candidates import Candidate, Fitted, Split
 from skae._fitting.penalties import penalties_of
-from skae._fitting.start import principal, start
+from skae._fitting.start import start, unfolded
 from skae._fitting.training import weights_as_made
 from skae._fitting.trials import choose_output
-from skae._fitting.units import Units, in_units, may_centre, units_for
+from skae._fitting.units import Units, in_units
 from skae._fitting.validation import Monitor, check_overflow
 from skae._framework import load_framework
-from skae._network.spec import NetworkSpec, Penalties
+from skae._network.spec import Penalties
 from skae._threads import one_thread
 
 # One pass over MNIST in parts of 1,000 ends at a test error of 0.0065, with a hidden layer of 128.
@@ -51,19 +51,10 @@ class Stream(NamedTuple):
         return Units(self.mean, self.scale)
 
 
-class Part(NamedTuple):
-    """What training on a part leaves."""
-
-    spec: NetworkSpec
-    weights: list[np.ndarray]
-    losses: list[float]
-    stream: Stream
-
-
 @one_thread()
 def go_on(
     candidate: Candidate, rows: Rows, previous: list[np.ndarray] | None, stream: Stream | None
-) -> Part:
+) -> tuple[Fitted, Stream]:
     """Train once on a part, from where an earlier one ended.
 
     `previous` holds the weights to continue from, or None for a new network, and `stream` where
@@ -90,7 +81,7 @@ def go_on(
     stream = stream._replace(
         n_steps=stream.n_steps + how.n_steps, n_rows=stream.n_rows + len(rows), arrays=arrays
     )
-    return Part(spec, folded, monitor.result(folded).losses, stream)
+    return Fitted(candidate, folded, monitor.result(folded).losses, [], []), stream
 
 
 def _begin(candidate, rows, previous):
@@ -100,13 +91,11 @@ def _begin(candidate, rows, previous):
     candidate = candidate.with_settings(penalties=penalties_of(candidate, rows))
     if previous is None and candidate.spec.network is None:
         candidate = _with_output(candidate, rows)
-    spec, loss = candidate.spec, candidate.loss
     if previous is None:
         begin, units = start(candidate, rows)
     else:
-        centred = candidate.starts_from_pca and may_centre(spec, loss)
-        units = units_for(spec, loss, rows, principal(candidate, rows) if centred else None)
-        begin = units.unfold(spec, [array.astype(spec.dtype) for array in previous])
+        given = [array.astype(candidate.spec.dtype) for array in previous]
+        begin, units = unfolded(candidate, rows, given)
     mean = np.asarray(units.mean, np.float64)
     penalties = candidate.settings.penalties
     return candidate, begin, Stream(mean, units.scale, penalties, 0, 0, _optimizer(candidate), [])

@@ -8,8 +8,8 @@ import numpy as np
 
 from skae._fitting.candidates import Candidate, Split, candidates
 from skae._fitting.schedule import budget, optimizer_config, patience, schedule
-from skae._fitting.start import principal, start
-from skae._fitting.units import in_units, may_centre, units_for
+from skae._fitting.start import start, unfolded
+from skae._fitting.units import in_units
 from skae._fitting.validation import Monitor, Run
 from skae._framework import load_framework
 from skae._threads import one_thread
@@ -92,10 +92,7 @@ def train(candidate: Candidate, split: Split, previous: list[np.ndarray] | None 
     if previous is None:
         begin, units = start(candidate, rows)
     else:
-        from_pca = settings.init == "pca" and may_centre(spec, candidate.loss)
-        pca = principal(candidate, rows) if from_pca else None
-        units = units_for(spec, candidate.loss, rows, pca)
-        begin = units.unfold(spec, previous)
+        begin, units = unfolded(candidate, rows, previous)
     # Random numbers are drawn between two checks, so there these must not depend on who looks.
     draws = settings.corrupt is not None or bool(spec.kl_weight)
     watched = split.validation is not None or settings.progress.follows or draws
