@@ -7,6 +7,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from skae._data.filling import filled
 from skae._data.reading import read
+from skae._data.rows import Rows
+from skae._fitting.incomplete import mean_of_known
 from skae._fitting.resolve import loss_of
 from skae._fitting.validation import compare
 from skae._network import inference
@@ -123,7 +125,8 @@ class ReconstructionMixin:
         X = X.toarray() if sparse.issparse(X) else X
         if np.isnan(X.min()):
             # With the means of what is known in both, they add nothing to either sum of squares.
-            holes, means = np.isnan(X), _means_of_known(X, sample_weight)
+            weights, holes = _check_sample_weight(sample_weight, X, dtype=np.float64), np.isnan(X)
+            means = mean_of_known(Rows(X, weights, holes=holes))
             X, reconstructed = (np.where(holes, means, rows) for rows in (X, reconstructed))
         # In float64, since r2_score would take the mean of X in float32: too coarse far from zero.
         return r2_score(
@@ -215,14 +218,6 @@ class ReconstructionMixin:
         for chosen in gen_batches(X.shape[0], size):
             rows = X[chosen].toarray() if sparse.issparse(X) else X[chosen]
             yield rows, inference.reconstruct(spec, self.weights_, filled(self, rows))
-
-
-def _means_of_known(X, sample_weight):
-    """Return the weighted mean of what is known of each feature, or 0 if nothing is."""
-    weights, holes = _check_sample_weight(sample_weight, X, dtype=np.float64), np.isnan(X)
-    known = weights @ ~holes
-    sums = weights @ np.where(holes, 0, X)
-    return np.divide(sums, known, out=np.zeros_like(known), where=known > 0)
 
 
 def _means_of_rows(errors):

@@ -12,6 +12,7 @@ import numpy as np
 
 from skae._data.rows import Rows
 from skae._fitting.candidates import Fitted
+from skae._fitting.incomplete import mean_of_known
 from skae._fitting.start import principal
 from skae._network.inference import reconstruct
 from skae._threads import one_thread
@@ -48,7 +49,7 @@ def find(fitted: Fitted, rows: Rows) -> Findings:
 def _means(fitted, rows):
     """Return the mean squared error, the variance and the weight of each feature, where known."""
     spec, weights = fitted.candidate.spec, fitted.weights
-    mean = rows.mean() if rows.holes is None else _mean_of_known(rows)
+    mean = rows.mean() if rows.holes is None else mean_of_known(rows)
     errors, spread, total = np.zeros(spec.n_features), np.zeros(spec.n_features), np.zeros(1)
     for (block, given), (target, _) in zip(rows.blocks(), rows.targets(), strict=True):
         shares = np.ones(len(block)) if given is None else given.astype(np.float64)
@@ -64,12 +65,6 @@ def _means(fitted, rows):
         spread += shares @ away
     total = np.maximum(total, np.finfo(np.float64).tiny)
     return errors / total, spread / total, total
-
-
-def _mean_of_known(rows):
-    copies = np.ones(len(rows)) if rows.weights is None else rows.weights.astype(np.float64)
-    known = copies @ ~rows.holes
-    return copies @ np.where(rows.holes, 0, rows.X) / np.maximum(known, np.finfo(np.float64).tiny)
 
 
 def _of_pca(fitted: Fitted, rows: Rows) -> Findings:

@@ -6,6 +6,8 @@ both as in Ilin and Raiko, "Practical approaches to principal component analysis
 missing values", JMLR 11, 2010.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 from sklearn.utils import gen_batches
 
@@ -54,20 +56,21 @@ def fit_filling(rows: Rows) -> Filling:
 
 def _standard(rows):
     """Return the mean and standard deviation of each feature, or 1 for a constant one."""
-    mean = _mean_of_known(rows, lambda X: X)
-    scale = np.sqrt(_mean_of_known(rows, lambda X: np.square(X - mean)))
+    mean = mean_of_known(rows)
+    scale = np.sqrt(mean_of_known(rows, lambda X: np.square(X - mean)))
     constant = scale <= 10 * np.finfo(np.float64).eps * np.abs(mean)
     return mean, np.where(constant, 1.0, scale)
 
 
-def _mean_of_known(rows, function):
+def mean_of_known(rows: Rows, function: Callable = np.asarray) -> np.ndarray:
+    """Return the weighted mean of a function of what is known of each feature, or 0 if nothing."""
     total, weight = np.zeros(rows.n_features), np.zeros(rows.n_features)
-    for block, weights in rows.blocks():
+    for (_, weights), (block, _) in zip(rows.blocks(), rows.targets(), strict=True):
         known = ~np.isnan(block)
         shares = np.ones(len(block)) if weights is None else weights.astype(np.float64)
         total += shares @ np.where(known, function(block.astype(np.float64)), 0)
         weight += shares @ known
-    return total / weight
+    return np.divide(total, weight, out=np.zeros_like(total), where=weight > 0)
 
 
 def _start(Z, copies):
