@@ -164,6 +164,11 @@ class AutoencoderTransformer(
         Rows per optimizer step. "auto" is 96; 32 for hidden layers that start from PCA, on fewer
         than 10,000 rows; 64 or 128 near the optimum.
 
+    shuffle : bool, default=True
+        Whether to train on the rows in another order in each epoch. Rows that are read from storage
+        are shuffled in windows of 32 MB, see :meth:`fit`. Without shuffling, rows in memory and in
+        storage give the same network.
+
     early_stopping : bool, default=True
         Whether to hold out rows, unless `X_val` is given, and to keep the weights with the lowest
         validation loss, or PCA if that is no worse. A small X is held out in up to five turns,
@@ -340,6 +345,7 @@ class AutoencoderTransformer(
         init="pca",
         epochs="auto",
         batch_size="auto",
+        shuffle=True,
         early_stopping=True,
         validation_fraction=0.1,
         n_iter_no_change=10,
@@ -366,6 +372,7 @@ class AutoencoderTransformer(
         self.init = init
         self.epochs = epochs
         self.batch_size = batch_size
+        self.shuffle = shuffle
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change

@@ -13,6 +13,8 @@ from skae._data.filling import Filling, filling_of
 from skae._data.labels import Labels, fitted_labels, read_labels
 from skae._data.precision import precision
 from skae._data.rows import Rows, without_duplicates
+from skae._data.sources import source_of
+from skae._data.stored import Holes, Stored, in_blocks
 from skae._scikit_learn import _check_sample_weight
 
 
@@ -79,6 +81,13 @@ def _validated(
     ensure_all_finite: bool | str = True,
 ) -> Any:
     with explained(X, "X", estimator.image_shape):
+        source = source_of(X)
+        if source is not None:
+            validate_data(estimator, source.header, reset=reset, skip_check_array=True)
+            rows = in_blocks(source, ensure_all_finite or "allow-nan")
+            if isinstance(rows, Stored):
+                return rows
+            return check_array(rows, dtype=rows.dtype, ensure_all_finite=False)
         rows = validate_data(
             estimator,
             X,
@@ -119,8 +128,10 @@ def training_rows(
     X = _validated(estimator, X, reset=reset, accept_sparse="csr", ensure_all_finite=finite)
     X = without_duplicates(X)
     rows, holes = Rows(X), None
+    if rows.stored:
+        holes = Holes(X) if X.scan().incomplete else None
     # The extremes, which are needed anyway, are not finite if any entry is not.
-    if shows and not np.isfinite(rows.extremes).all():
+    elif shows and not np.isfinite(rows.extremes).all():
         _validated(estimator, given, ensure_all_finite="allow-nan")
         holes = np.isnan(X)
     fitted = None if reset else fitted_labels(estimator)
@@ -129,7 +140,7 @@ def training_rows(
         with explained(sample_weight, "sample_weight", None):
             copies = _counts(sample_weight, X)
     if holes is not None:
-        copies = _without_empty(copies, holes, X.dtype)
+        copies = _without_empty(copies, X, holes)
     labels = _labels(estimator, y, np.ones(len(rows)) if copies is None else copies, fitted, "y")
     targets = None if labels is None else labels.targets.astype(rows.dtype)
     if copies is not None or holes is not None:
@@ -138,18 +149,19 @@ def training_rows(
     return rows, labels
 
 
-def _without_empty(copies, holes, dtype):
+def _without_empty(copies, X, holes):
     """Return the weights with zeros for rows without a value; refuse features without one."""
-    empty = holes.all(axis=1)
-    if empty.any():
-        copies = np.ones(len(holes), dtype) if copies is None else copies
-        copies = np.where(empty, dtype.type(0), copies)
-    counted = holes if copies is None else holes[copies > 0]
-    unknown = np.flatnonzero(counted.all(axis=0))
+    stored = isinstance(X, Stored)
+    empty = X.scan().empty if stored else np.flatnonzero(holes.all(axis=1))
+    if len(empty):
+        copies = np.ones(len(X), X.dtype) if copies is None else copies.copy()
+        copies[empty] = 0
+    counted = holes if copies is None or stored else holes[copies > 0]
+    unknown = X.scan().unknown if stored else np.flatnonzero(counted.all(axis=0))
     if len(unknown):
         raise ValueError(
             "X must have a value of each feature in some row of a weight above zero. Got "
-            f"{len(unknown)} of {holes.shape[1]} features without any, the first of which is "
+            f"{len(unknown)} of {X.shape[1]} features without any, the first of which is "
             f"number {unknown[0]}. Remove them."
         )
     return copies
@@ -181,21 +193,25 @@ def validation_rows(
 ) -> Rows:
     """Return the rows to validate on; the last three arguments are those of the training rows."""
     with explained(X_val, "X_val", estimator.image_shape):
-        validate_data(estimator, X_val, reset=False, skip_check_array=True)
-        dtype = np.result_type(dtype, precision(X_val))
-        checked = check_array(
-            X_val,
-            dtype=dtype,
-            accept_sparse=False if filling else "csr",
-            ensure_all_finite="allow-nan" if filling else True,
-            estimator=estimator,
-            input_name="X_val",
-        )
-    if filling is None:
-        rows = Rows(without_duplicates(checked))
-    else:
-        holes = np.isnan(checked)
-        if holes.all():
+        source = source_of(X_val, "X_val")
+        header = X_val if source is None else source.header
+        validate_data(estimator, header, reset=False, skip_check_array=True)
+        finite = "allow-nan" if filling else True
+        checked = None if source is None else in_blocks(source, finite, "X_val", dtype)
+        if not isinstance(checked, Stored):
+            given = X_val if checked is None else checked
+            checked = check_array(
+                given,
+                dtype=np.result_type(dtype, precision(given)),
+                accept_sparse=False if filling else "csr",
+                ensure_all_finite=finite,
+                estimator=estimator,
+                input_name="X_val",
+            )
+    rows = Rows(without_duplicates(checked))
+    if filling is not None:
+        holes = Holes(checked) if rows.stored else np.isnan(checked)
+        if not rows.stored and holes.all():
             raise ValueError("X_val must have a value that is not missing.")
         rows = Rows(checked, holes=holes).filled(filling)
     if labels is not None:

@@ -6,15 +6,26 @@ import functools
 import numpy as np
 from scipy import sparse
 
+from skae._data.stored import AllBut, Stored, n_below
+
 BLOCK_BYTES = 8 * 2**20
 # The copies of one row may make up this share of what is held out, if enough rows are so rare.
 RARE = 0.01
 # If they make up more than this share of it, a network not trained on the row has missed it.
 MISSED = 0.1
+# Of more rows than this, no more are looked at to find those to hold out than so many times as many
+# as are needed, unless they have fewer distinct hashes than this.
+MANY_ROWS = 1_000_000
+TO_CHOOSE_FROM = 8
+ENOUGH_TO_CHOOSE_FROM = 100
+# A sample of stored rows that takes more than this is read as often as it is needed.
+SAMPLE_BYTES = 64 * 2**20
+# Without shuffling, so many rows at a time are put in order.
+ORDERED_ROWS = 2**16
 
 
 class Rows:
-    """Validated rows of a dense or CSR matrix, with optional weights and labels.
+    """Validated rows of a dense, stored or CSR matrix, with optional weights and labels.
 
     Rows of weight zero are dropped, since they would count in batches, in splits and in the rank
     of the data. `chosen` are positions in a dense X, for when only some of its rows are meant:
@@ -27,9 +38,13 @@ class Rows:
     def __init__(self, X, weights=None, chosen=None, labels=None, holes=None):
         if weights is not None and not np.all(weights):
             there = np.flatnonzero(weights)
-            X, weights = X[there], weights[there]
+            weights = weights[there]
             labels = None if labels is None else labels[there]
-            holes = None if holes is None else holes[there]
+            if isinstance(X, Stored):
+                chosen = there
+            else:
+                X = X[there]
+                holes = None if holes is None else holes[there]
         self.X = X
         self.weights = weights
         self.chosen = chosen
@@ -55,13 +70,17 @@ class Rows:
         return sparse.issparse(self.X)
 
     @property
+    def stored(self):
+        return isinstance(self.X, Stored)
+
+    @property
     def dtype(self):
         return self.X.dtype
 
     @functools.cached_property
     def extremes(self):
         """The smallest and the largest entry of X, of those that are known."""
-        if self.holes is None:
+        if self.holes is None or self.stored:
             return self.X.min(), self.X.max()
         known = self.X[~self.holes]
         return known.min(), known.max()
@@ -72,7 +91,7 @@ class Rows:
     def filled(self, filling):
         """Return the same rows with what a `Filling` puts into their holes."""
         rows = copy.copy(self)
-        rows.X = filling.fill(self.X)
+        rows.X = self.X.filled(filling) if self.stored else filling.fill(self.X)
         return rows
 
     def in_units(self, origin, scale):
@@ -92,7 +111,36 @@ class Rows:
         if len(self) <= n_rows:
             return self
         rng = np.random.default_rng(seed)
-        return self.take(np.sort(rng.choice(len(self), n_rows, replace=False, shuffle=False)))
+        chosen = np.sort(rng.choice(len(self), n_rows, replace=False, shuffle=False))
+        if self.stored and n_rows * self.n_features * self.dtype.itemsize > SAMPLE_BYTES:
+            return self._view(chosen)
+        return self.take(chosen)
+
+    def order(self, rng, *, shuffle=True):
+        """Yield the indices of all rows in the order to train in, some at a time.
+
+        Rows in memory are shuffled together. Stored rows are shuffled in windows of blocks, which
+        are drawn at random where that takes no longer than reading them in order.
+        """
+        if shuffle and not self.stored:
+            yield rng.permutation(len(self))
+            return
+        if not shuffle:
+            for begin in range(0, len(self), ORDERED_ROWS):
+                yield np.arange(begin, min(begin + ORDERED_ROWS, len(self)))
+            return
+        edges = np.arange(0, len(self.X) + self.X.block_rows, self.X.block_rows)
+        if self.chosen is not None:
+            edges = n_below(self.chosen, edges)
+        edges = np.minimum(edges, len(self))
+        blocks = np.arange(len(edges) - 1)
+        if self.X.source.seeks:
+            rng.shuffle(blocks)
+        for begin in range(0, len(blocks), self.X.window_blocks):
+            window = blocks[begin : begin + self.X.window_blocks]
+            yield rng.permutation(
+                np.concatenate([np.arange(edges[k], edges[k + 1]) for k in window])
+            )
 
     def gather(self, out, indices):
         """Write some of the rows into a dense array, with NaN in the holes."""
@@ -100,6 +148,9 @@ class Rows:
             self.X[indices].toarray(out=out)
             return
         positions = self._positions(indices)
+        if self.stored:
+            self.X.gather(out, positions)
+            return
         # "clip" lets NumPy write to `out` without a buffer; the indices are in range.
         np.take(self.X, positions, axis=0, out=out, mode="clip")
         if self.holes is not None:
@@ -168,11 +219,13 @@ class Rows:
         leaks between the sides, and a weight of 2 is the same as two copies.
         """
         source = self if self.source is None else self.source
-        hashes, positions = np.unique(source._hashes(rng), return_inverse=True)
+        hashed, hashes = source._smallest_hashes(n_splits * fraction, rng)
+        hashes, positions = np.unique(hashes, return_inverse=True)
         if len(hashes) < 2:
             return []
-        copies = np.bincount(positions, self.weights)
-        share = min(max(1, round(fraction * copies.sum())), copies.sum() - copies.min())
+        copies = np.bincount(positions, None if self.weights is None else self.weights[hashed])
+        share = max(1, round(fraction * self.total_weight()))
+        share = min(share, copies.sum() - copies.min())
         # In order of their hashes.
         candidates = np.flatnonzero(copies <= _most_copies(copies, share))
         ends = np.cumsum(copies[candidates])
@@ -182,14 +235,15 @@ class Rows:
             end = max(begin + 1, np.searchsorted(ends, before + share, side="right"))
             chosen = candidates[begin:end]
             begin, before = end, ends[end - 1]
-            held = np.isin(positions, chosen)
+            held = np.arange(len(self))[hashed][np.isin(positions, chosen)]
             missed = bool(copies[chosen].max() > max(1, MISSED * share))
-            sides = self._view(np.flatnonzero(~held)), self.take(np.flatnonzero(held))
-            splits.append((*sides, missed))
+            splits.append((self._view(AllBut(held, len(self))), self.take(held), missed))
         return splits
 
     def _view(self, indices):
         """Return some of the rows, without copying dense ones."""
+        few = self.stored and self.weights is None and self.labels is None and self.chosen is None
+        indices = indices if few else indices[:]
         if sparse.issparse(self.X):
             return self.take(indices)
         return self._with(self.X, self.holes, self._positions(indices), indices)
@@ -209,16 +263,35 @@ class Rows:
         """Return the positions in X of some of the rows."""
         return indices if self.chosen is None else self.chosen[indices]
 
-    def _hashes(self, rng):
-        """Return a 64-bit hash of each row: its bits times random odd numbers, summed mod 2^64."""
-        per_word = 8 // self.dtype.itemsize
-        n_words = -(-self.n_features // per_word)
+    def _smallest_hashes(self, fraction, rng):
+        """Return which rows may be held out, if it is this fraction of them, and their hashes.
+
+        It is all rows unless they are many, of which these have the smallest hashes.
+        """
+        n_words = -(-self.n_features * self.dtype.itemsize // 8)
         factors = rng.integers(2**64, size=n_words, dtype=np.uint64) | np.uint64(1)
         of_zeros = rng.integers(2**64, dtype=np.uint64)  # so that zeros are not always first
+        part = 1.0 if len(self) <= MANY_ROWS else min(1.0, TO_CHOOSE_FROM * fraction)
+        while True:
+            begin, found, hashes = 0, [], []
+            for block in self._hashes(factors):
+                block = block + of_zeros
+                chosen = np.flatnonzero(block <= np.uint64(part * (2**64 - 2**11)))
+                found.append(begin + chosen)
+                hashes.append(block[chosen])
+                begin += len(block)
+            hashes = np.concatenate(hashes)
+            if part == 1 or len(np.unique(hashes)) >= ENOUGH_TO_CHOOSE_FROM:
+                return (slice(None) if part == 1 else np.concatenate(found)), hashes
+            part = min(1.0, 32 * part)
+
+    def _hashes(self, factors):
+        """Yield 64-bit hashes of rows: their bits times odd numbers, summed mod 2^64."""
+        per_word = 8 // self.dtype.itemsize
         if self.sparse:
-            return of_zeros + _sparse_hashes(self.X, factors)
-        hashes = []
-        padded = np.zeros((0, n_words * per_word), self.dtype)
+            yield _sparse_hashes(self.X, factors)
+            return
+        padded = np.zeros((0, len(factors) * per_word), self.dtype)
         for block, _ in self.targets():
             if len(block) > len(padded):  # only once: later blocks are never larger
                 padded = np.zeros((len(block), padded.shape[1]), self.dtype)
@@ -228,8 +301,7 @@ class Rows:
                 # The low bits of small integers are zero, and multiplying would leave them so.
                 _fold(words.view(np.uint64))
             # Twice as fast as matmul, which NumPy does not pass to BLAS for integers.
-            hashes.append(np.einsum("ij,j->i", words.view(np.uint64), factors))
-        return np.concatenate(hashes) + of_zeros
+            yield np.einsum("ij,j->i", words.view(np.uint64), factors)
 
 
 def _fold(words):

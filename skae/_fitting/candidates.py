@@ -30,6 +30,7 @@ class Settings(NamedTuple):
     init: str | list[np.ndarray]  # or the weights that a custom network comes with
     epochs: str | int
     batch_size: str | int
+    shuffle: bool
     early_stopping: bool
     validation_fraction: float
     n_iter_no_change: int

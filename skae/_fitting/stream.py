@@ -145,6 +145,7 @@ def _recipe(candidate, n_rows, stream):
         stream.units.penalties(candidate.spec, candidate.loss, settings.penalties),
         [settings.seed, 8, stream.n_steps],
         None,
+        settings.shuffle,
     )
 
 

@@ -79,6 +79,7 @@ def recipe(candidate: Candidate, n_rows: int, *, watched: bool = True) -> "Recip
         settings.penalties,
         [settings.seed, 6, candidate.cycle] if candidate.cycle else settings.seed,
         candidate.n_epochs,
+        settings.shuffle,
     )
 
 

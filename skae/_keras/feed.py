@@ -1,4 +1,4 @@
-"""Shuffle rows and fill shards of a fixed shape with them, beside the training."""
+"""Put rows in order and fill shards of a fixed shape with them, beside the training."""
 
 import itertools
 import math
@@ -41,7 +41,7 @@ class Shard(NamedTuple):
 
 
 class Feed:
-    """Shuffled rows, cut into shards of a fixed shape and run through a program.
+    """Rows in the order to train in, cut into shards of a fixed shape and run through a program.
 
     Unless shards are small, a thread gathers the rows of one while the program runs on the one
     before, since XLA's products of matrices this narrow leave a core idle. With only one core, the
@@ -53,14 +53,14 @@ class Feed:
         self._program = program
         self._corrupt = recipe.corrupt
         self._rng = np.random.default_rng(recipe.seed)
-        self._weights = np.ones(len(rows)) if rows.weights is None else rows.weights
+        self._shuffle = recipe.shuffle
         self._steps_per_epoch = -(-len(rows) // program.batch_size)
         planned = -(-recipe.n_steps // self._steps_per_epoch)
         n_epochs = planned if recipe.n_epochs is None else min(recipe.n_epochs, planned)
         self._n_steps = min(recipe.n_steps, n_epochs * self._steps_per_epoch)
         self._steps_per_check = recipe.check_every * self._steps_per_epoch
         self._rates = recipe.rates
-        self._batches = self._shuffled(n_epochs)
+        self._batches = self._indices(n_epochs)
         self._thread = ThreadPoolExecutor(1)
 
     def __enter__(self):
@@ -96,13 +96,19 @@ class Feed:
             for begin, end in itertools.pairwise([*begins, last]):
                 yield self._rates(np.arange(begin, end))
 
-    def _shuffled(self, n_epochs):
+    def _indices(self, n_epochs):
         """Yield the indices of the rows of each batch."""
-        n_rows, size = len(self._rows), self._program.batch_size
+        size = self._program.batch_size
         for _ in range(n_epochs):
-            order = self._rng.permutation(n_rows)
-            for begin in range(0, n_rows, size):
-                yield order[begin : begin + size]
+            waiting = np.zeros(0, np.intp)
+            for some in self._rows.order(self._rng, shuffle=self._shuffle):
+                waiting = np.concatenate([waiting, some]) if len(waiting) else some
+                end = len(waiting) // size * size
+                for begin in range(0, end, size):
+                    yield waiting[begin : begin + size]
+                waiting = waiting[end:]
+            if len(waiting):
+                yield waiting
 
     def _filled(self):
         """Yield each shard with the weights of its batches, and fill the next one meanwhile."""
@@ -162,7 +168,9 @@ class Feed:
         self._rows.to_units(X)
         if shard.labels.size:
             shard.labels[:n] = self._rows.labels[indices]
-        weights = self._weights[indices]
+        weights = np.ones(indices.shape)
+        if self._rows.weights is not None:
+            weights = self._rows.weights[indices]
         weights[np.arange(size) >= sizes[:, None]] = 0
         totals = weights.sum(axis=1, dtype=np.float64)
         np.divide(weights, totals[:, None], out=shard.shares[:n], casting="same_kind")

@@ -61,6 +61,7 @@ class Recipe(NamedTuple):
     penalties: Penalties
     seed: int | list[int]
     n_epochs: int | None  # training ends after these, if not None
+    shuffle: bool  # whether the rows are in another order in each epoch
 
 
 def compiled(spec: NetworkSpec, recipe: Recipe, n_rows: int) -> "_Program":
@@ -93,7 +94,8 @@ def train(
 ) -> list[np.ndarray]:
     """Train from `weights`, a list of arrays, and return the arrays at the end of training.
 
-    `rows` has `len()`, `weights` (an array or None), `gather(out, indices)` and `to_units(out)`.
+    `rows` has `len()`, `weights` (an array or None), `order(rng, shuffle=...)`, `gather(out,
+    indices)` and `to_units(out)`.
     `monitor(losses, get_weights)` is called every `check_every` epochs with the mean training loss
     of each of these epochs. Training ends when it returns True.
     """

@@ -57,7 +57,8 @@ def _in_blocks(spec, arrays, X, widths, last_activation):
     """
     size = max(1, BLOCK_BYTES // (sum(widths) * np.dtype(spec.dtype).itemsize))
     one_product = len(widths) == 2 and (sparse.issparse(X) or X.dtype == spec.dtype)
-    if X.shape[0] <= size or one_product:
+    in_memory = sparse.issparse(X) or isinstance(X, np.ndarray)
+    if in_memory and (X.shape[0] <= size or one_product):
         return _half(spec, arrays, X, last_activation)
     outputs = np.empty((X.shape[0], widths[-1]), np.result_type(X.dtype, spec.dtype))
     for rows in gen_batches(X.shape[0], size):

@@ -1,0 +1,333 @@
+"""Rows that are not in memory: memory maps, HDF5, zarr, Parquet, Dask, iterables of blocks.
+
+A source has `n_rows`, which is None as long as nobody has counted them, `n_features`, `dtype`, the
+one to compute in, and `header`, which tells scikit-learn the names of the columns. `read(begin,
+end)` returns these rows. `seeks` says whether it takes no longer to read them in any order.
+
+No library is imported here for the objects of another.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NoReturn
+
+import numpy as np
+from scipy import sparse
+
+from skae._data.precision import precision
+
+# Parquet files are read in batches of so many rows at most.
+BATCH_ROWS = 4096
+# Mapped rows up to this size are used as they are, if their dtype is the one to compute in. They
+# take no memory of the process, and any computer can keep them in the cache of its files.
+MAPPED_BYTES = 2**30
+
+AGAIN = (
+    "Pass an object whose __iter__ begins anew each time, as a class with `def __iter__(self): "
+    "yield from blocks()` does, or call partial_fit with one block after another."
+)
+
+
+def source_of(X: Any, name: str = "X") -> "Slices | Parts | None":
+    """Return what reads X in blocks, or None if X is in memory, as far as one can tell.
+
+    Raise an error for what can't be read more than once.
+    """
+    module = type(X).__module__.partition(".")[0]
+    if isinstance(X, np.ndarray):
+        return Slices(X) if _is_large_map(X) else None
+    if isinstance(X, list | tuple | dict | set) or sparse.issparse(X) or X is None:
+        return None
+    if module == "dask":
+        return _of_dask(X, name)
+    if module == "pyarrow" or isinstance(X, os.PathLike) or _names_parquet(X):
+        return _of_parquet(X, name)
+    _refuse_lazy(X, module, name)
+    if isinstance(X, str | bytes) or hasattr(X, "__dataframe__") or hasattr(X, "iloc"):
+        return None
+    if _has_slices(X):
+        return Slices(X)
+    if isinstance(X, Iterable) and not hasattr(X, "__array__") and not hasattr(X, "shape"):
+        return _of_iterable(X, name)
+    return None
+
+
+class Slices:
+    """An array that is read by slices."""
+
+    seeks = True
+
+    def __init__(self, X):
+        self.n_rows, self.n_features = map(int, X.shape)
+        self.dtype = np.dtype(precision(X))
+        self.header = np.empty((0, self.n_features))
+        chunks = getattr(X, "chunks", None)
+        self.multiple = int(chunks[0]) if chunks else 1  # rows that are best read together
+        self._X = X
+        self._path = getattr(X, "filename", None) if isinstance(X, np.memmap) else None
+        self._path_size = _size(self._path)
+
+    def read(self, begin, end):
+        # Beyond the end of its file, a map would end the process.
+        if self._path is not None and _size(self._path) < self._path_size:
+            self._refuse(f"its file {self._path} has become smaller")
+        rows = self._X[begin:end]
+        if len(rows) != end - begin:
+            self._refuse(f"only {begin + len(rows)} are left")
+        return np.asarray(rows)
+
+    def _refuse(self, found):
+        raise ValueError(
+            f"X had {self.n_rows} rows when they were first counted, and {found}. Leave X as it is "
+            "while it is read."
+        )
+
+
+class Parts:
+    """Parts of the rows that come one after another, as often as they are asked for."""
+
+    seeks = False
+    multiple = 1
+
+    def __init__(
+        self, begin: Callable[[], Iterator], n_rows: int | None, dtype: Any, header: Any, name: str
+    ):
+        self._begin, self._name = begin, name
+        self.n_rows, self.dtype, self.header = n_rows, np.dtype(dtype), header
+        self.n_features = int(header.shape[1])
+        self._parts: Iterator = iter(())
+        self._next = self._end = 0  # the first row of the part at hand, and the one after its last
+        self._part: Any = None
+
+    def read(self, begin, end):
+        if self._part is None or begin < self._next:
+            self._parts, self._part, self._next, self._end = self._begin(), None, 0, 0
+        found = []
+        while begin < end:
+            while self._end <= begin:
+                self._advance()
+            stop = min(end, self._end)
+            found.append(self._part[begin - self._next : stop - self._next])
+            begin = stop
+        return found[0] if len(found) == 1 else np.concatenate(found)
+
+    def count(self) -> None:
+        """Read all parts once: find the number of rows and the dtype to compute in."""
+        n_rows, dtypes = 0, set()
+        for part in self._begin():
+            array = self._array(part, n_rows)
+            n_rows += len(array)
+            dtypes.add(np.dtype(precision(part)))
+        if self.n_rows is None:
+            self.dtype = np.result_type(*dtypes) if dtypes else np.dtype(np.float64)
+        self.n_rows = n_rows
+
+    def _advance(self):
+        part = next(self._parts, None)
+        if part is None:
+            raise ValueError(
+                f"{self._name} had {self.n_rows} rows when they were first counted, and only "
+                f"{self._end} are left. Leave {self._name} as it is while it is read."
+            )
+        self._part = self._array(part, self._end)
+        self._next, self._end = self._end, self._end + len(self._part)
+
+    def _array(self, part, begin):
+        """Return a part as an array of two dimensions."""
+        array = part if isinstance(part, np.ndarray) else _dense(part)
+        if array.ndim != 2 or array.shape[1] != self.n_features:
+            raise ValueError(
+                f"{self._name} must consist of blocks of rows with {self.n_features} columns, like "
+                f"the first one. Got a block of shape {array.shape} after {begin} rows."
+            )
+        return array
+
+
+def _is_large_map(X):
+    """Return whether an array is a map of a file that must not be read as a whole."""
+    if not isinstance(X, np.memmap) or X.ndim != 2:
+        return False
+    converted = X.dtype != precision(X) or not X.dtype.isnative
+    return converted or X.nbytes > MAPPED_BYTES
+
+
+def _has_slices(X):
+    """Return whether X is an array in storage; arrays in memory can show NumPy where they lie."""
+    in_memory = ("__array_interface__", "__dlpack__", "__array_namespace__", "toarray", "numpy")
+    shape = getattr(X, "shape", None)
+    return (
+        isinstance(shape, tuple)
+        and len(shape) == 2
+        and hasattr(X, "dtype")
+        and hasattr(X, "__getitem__")
+        and not any(hasattr(X, attribute) for attribute in in_memory)
+    )
+
+
+def _names_parquet(X):
+    return isinstance(X, str) and X.endswith((".parquet", ".pq"))
+
+
+def _refuse_lazy(X, module, name):
+    """Raise an error for what other libraries compute later or read once."""
+    if module == "polars" and type(X).__name__ == "LazyFrame":
+        _refuse(X, name, f"Pass {name}.collect(), or write it with {name}.sink_parquet(path) and")
+    if module == "tensorflow" and type(X).__module__.startswith("tensorflow.python.data"):
+        raise TypeError(
+            f"{name} is a tf.data.Dataset, whose elements are tensors. {AGAIN} Blocks of rows are "
+            f"{name}.batch(1024).as_numpy_iterator()."
+        )
+
+
+def _refuse(X, name, first):
+    raise TypeError(
+        f"{name} is a {type(X).__module__.partition('.')[0]}.{type(X).__name__}, which holds no "
+        f"rows yet. {first} pass the path of that file, which is read in blocks."
+    )
+
+
+def _of_iterable(X, name):
+    """Return the blocks of an iterable that can be started again."""
+    blocks = iter(X)
+    if blocks is X:
+        raise TypeError(
+            f"{name} is a {type(X).__name__}, which can be read only once, and its rows are needed "
+            f"several times. {AGAIN}"
+        )
+    first = next(blocks, None)
+    if first is None:
+        raise ValueError(f"{name} has no blocks of rows: {type(X).__name__} yields nothing.")
+    array = _dense(first)
+    if array.ndim != 2:
+        raise ValueError(
+            f"{name} is an iterable, so it must yield blocks of rows: arrays of shape (n_rows, "
+            f"n_features). Got an array of shape {array.shape} first. {AGAIN}"
+        )
+    header = first.iloc[:0] if hasattr(first, "iloc") else np.empty((0, array.shape[1]))
+    return Parts(lambda: iter(X), None, precision(first), header, name)
+
+
+def _of_parquet(X, name):
+    """Return the batches of a Parquet file, a pyarrow dataset or scanner; None for a table."""
+    if isinstance(X, str | os.PathLike):
+        X = _opened(X, name)
+    kind = type(X).__name__
+    if not (hasattr(X, "to_batches") or hasattr(X, "iter_batches")) or hasattr(X, "columns"):
+        return None  # a table, or another object of pyarrow
+    schema = getattr(X, "schema_arrow", None) or getattr(X, "projected_schema", None) or X.schema
+    _check_numbers(schema, name)
+    if kind == "ParquetFile":
+        n_rows = X.metadata.num_rows
+
+        def begin():
+            return X.iter_batches(batch_size=BATCH_ROWS)
+
+    else:
+        n_rows = X.count_rows()
+
+        def begin():
+            return _batches(X)
+
+    header = schema.empty_table()
+    return Parts(begin, n_rows, precision(header), header, name)
+
+
+def _opened(path, name):
+    """Return a Parquet file, or all in a folder as a dataset."""
+    if not os.path.exists(path):
+        raise FileNotFoundError(f"{name} is the path of a Parquet file, and {path} does not exist.")
+    if os.path.isdir(path):
+        import pyarrow.dataset
+
+        return pyarrow.dataset.dataset(path, format="parquet")
+    import pyarrow.parquet
+
+    try:
+        return pyarrow.parquet.ParquetFile(path, memory_map=True)
+    except pyarrow.ArrowInvalid as error:
+        raise ValueError(
+            f"{name} is a path, so it must be that of a Parquet file. Got {path}: {error} Open "
+            "other files with their own libraries, a .npy file with numpy.load(path, "
+            "mmap_mode='r') for example, and pass what these return."
+        ) from error
+
+
+def _batches(dataset):
+    """Return batches of rows, with as little memory for what is read ahead as pyarrow allows."""
+    if not hasattr(dataset, "get_fragments"):
+        return dataset.to_batches()  # a scanner, which is set up already
+    arrow = sys.modules["pyarrow.dataset"]
+    options = None
+    if dataset.format.default_extname == "parquet" if hasattr(dataset, "format") else False:
+        options = arrow.ParquetFragmentScanOptions(pre_buffer=False, use_buffered_stream=True)
+    return dataset.to_batches(
+        batch_size=BATCH_ROWS,
+        batch_readahead=1,
+        fragment_readahead=1,
+        fragment_scan_options=options,
+        use_threads=False,
+    )
+
+
+def _check_numbers(schema, name):
+    wrong = [f"{field.name} ({field.type})" for field in schema if not _is_number(field.type)]
+    if wrong:
+        more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+        raise ValueError(
+            f"{name} must have columns of numbers. Got columns of other types: "
+            f"{', '.join(wrong[:3])}{more}. Encode these, or leave them out, with "
+            "pyarrow.dataset.dataset(path).scanner(columns=[...]) for example."
+        )
+
+
+def _is_number(kind):
+    names = ("int", "uint", "float", "double", "halffloat", "bool", "decimal")
+    return str(kind).startswith(names)
+
+
+def _of_dask(X, name):
+    """Return the partitions of a Dask array or frame, of which one at a time is computed."""
+    import dask
+
+    if hasattr(X, "partitions") and hasattr(X, "_meta") and hasattr(X, "columns"):
+        pieces, n_rows, header = X.to_delayed(), None, X._meta
+        kind = precision(X)
+    elif hasattr(X, "chunks") and X.ndim == 2 and not np.isnan(X.shape[1]):
+        pieces = [block for row in X.rechunk({1: -1}).to_delayed() for block in row]
+        n_rows = None if np.isnan(X.shape[0]) else int(X.shape[0])
+        header, kind = np.empty((0, int(X.shape[1]))), precision(X)
+    else:
+        raise TypeError(
+            f"{name} must be a Dask array of two dimensions, with a known number of columns, or a "
+            f"Dask DataFrame. Got {X!r}. Call to_dask_array, reshape or compute first."
+        )
+
+    def begin():
+        return (dask.compute(piece)[0] for piece in pieces)
+
+    source = Parts(begin, n_rows, kind, header, name)
+    source.pieces = pieces
+    return source
+
+
+def _dense(part: Any) -> np.ndarray:
+    """Return a part of the rows as a NumPy array."""
+    if sparse.issparse(part):
+        return part.toarray()
+    if hasattr(part, "schema") and hasattr(part, "itercolumns"):  # a batch of pyarrow
+        columns = [column.to_numpy(zero_copy_only=False) for column in part.itercolumns()]
+        dtype = precision(part) if part.num_columns else np.float64
+        array = np.empty((part.num_rows, len(columns)), dtype)
+        for j, column in enumerate(columns):
+            array[:, j] = column
+        return array
+    return np.asarray(part)
+
+
+def _size(path: Any) -> int:
+    """Return the size of a file; one that is gone from its folder can't become smaller."""
+    try:
+        return sys.maxsize if path is None else os.path.getsize(path)
+    except OSError:
+        return sys.maxsize
