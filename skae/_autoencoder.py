@@ -36,6 +36,7 @@ from skae._scikit_learn import (
     visual_block,
     warn_of_version,
 )
+from skae._storage import StorageMixin
 from skae._streaming import StreamingMixin
 from skae._version import __version__
 
@@ -47,6 +48,7 @@ class AutoencoderTransformer(
     CallbackSupportMixin,
     ReconstructionMixin,
     StreamingMixin,
+    StorageMixin,
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
     BaseEstimator,

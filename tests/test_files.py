@@ -262,6 +262,14 @@ FILES = {
             [0.20643779, -0.33257185, 0.2777768, 0.03812065, 0.01021546],
         ],
     ),
+    "format_7_in_order": (
+        ROWS,
+        [[0.58117163, 2.2574565], [-1.7298726, -0.93256634]],
+        [
+            [0.42119628, 0.85266203, -0.73036957, 1.8542308, 0.54295695],
+            [-0.74381173, -0.79460311, 0.69584507, -0.74661052, -1.0852082],
+        ],
+    ),
 }
 
 
@@ -320,11 +328,11 @@ def test_golden_files_are_all_tested():
     assert {path.stem for path in GOLDEN.iterdir()} == set(FILES)
 
 
-FORMAT_6 = {
+FORMAT_7 = {
     "parameters": """activation batch_size code_activation early_stopping epochs hidden_layer_sizes
         image_shape init kl_weight label_weight learning_rate loss missing_label n_components
         n_iter_no_change network noise
-        optimizer output_activation random_state sparsity tol validation_fraction verbose
+        optimizer output_activation random_state shuffle sparsity tol validation_fraction verbose
         warm_start""",
     "network": """activation code_activation dtype hidden_layer_sizes image_shape kl_weight
         label_kind n_components n_features n_label_outputs output_activation
@@ -332,11 +340,11 @@ FORMAT_6 = {
 }
 
 
-def test_format_6_has_these_fields():
+def test_format_7_has_these_fields():
     """A new field needs a new number of the format, as the docstring of the format says."""
-    assert skae._files.format.FORMAT == 6
-    assert sorted(PARAMETERS) == FORMAT_6["parameters"].split()
-    assert sorted(FIELDS) == FORMAT_6["network"].split()
+    assert skae._files.format.FORMAT == 7
+    assert sorted(PARAMETERS) == FORMAT_7["parameters"].split()
+    assert sorted(FIELDS) == FORMAT_7["network"].split()
 
 
 def test_a_pipeline_of_it_needs_one_type_to_be_trusted():

@@ -18,8 +18,9 @@ ROOMS = {
     "_loading": {"_autoencoder", "_files", "_parameters"},
     "_autoencoder": {
         *("_data", "_files", "_fitting", "_keras", "_network", "_parameters", "_reconstruction"),
-        "_streaming",
+        *("_storage", "_streaming"),
     },
+    "_storage": {"_data", "_files", "_network"},
     "_streaming": {"_data", "_fitting", "_network"},
     "_reconstruction": {"_data", "_fitting", "_network"},
     "_files": {"_network", "_parameters"},

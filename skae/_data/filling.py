@@ -71,6 +71,11 @@ def filling_of(estimator: Any) -> Filling | None:
 
 
 def filled(estimator: Any, X: Any) -> Any:
-    """Return the rows that `read` returns for an estimator, with their holes filled."""
+    """Return the rows that `read` returns for an estimator, with their holes filled.
+
+    Those in storage are filled as they are read.
+    """
     filling = filling_of(estimator)
-    return X if filling is None or sparse.issparse(X) else filling.fill(X)
+    if filling is None or sparse.issparse(X):
+        return X
+    return filling.fill(X) if isinstance(X, np.ndarray) else X.filled(filling)

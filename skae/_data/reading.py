@@ -129,6 +129,8 @@ def training_rows(
     X = without_duplicates(X)
     rows, holes = Rows(X), None
     if rows.stored:
+        if estimator.verbose:
+            print(f"[AutoencoderTransformer] reading {len(X):,} rows of X in blocks")
         holes = Holes(X) if X.scan().incomplete else None
     # The extremes, which are needed anyway, are not finite if any entry is not.
     elif shows and not np.isfinite(rows.extremes).all():
@@ -210,14 +212,23 @@ def validation_rows(
             )
     rows = Rows(without_duplicates(checked))
     if filling is not None:
-        holes = Holes(checked) if rows.stored else np.isnan(checked)
-        if not rows.stored and holes.all():
-            raise ValueError("X_val must have a value that is not missing.")
-        rows = Rows(checked, holes=holes).filled(filling)
+        rows = Rows(checked, holes=_holes_to_validate(checked)).filled(filling)
     if labels is not None:
         of_rows = _labels(estimator, y_val, np.ones(len(rows)), labels, "y_val")
         rows.labels = of_rows.targets.astype(rows.dtype)
     return rows
+
+
+def _holes_to_validate(X_val):
+    """Return which entries are missing; refuse rows that have no others."""
+    if isinstance(X_val, Stored):
+        holes, nothing = Holes(X_val), len(X_val.scan().empty) == len(X_val)
+    else:
+        holes = np.isnan(X_val)
+        nothing = holes.all()
+    if nothing:
+        raise ValueError("X_val must have a value that is not missing.")
+    return holes
 
 
 def _counts(sample_weight, X):

@@ -274,15 +274,17 @@ class Rows:
         part = 1.0 if len(self) <= MANY_ROWS else min(1.0, TO_CHOOSE_FROM * fraction)
         while True:
             begin, found, hashes = 0, [], []
-            for block in self._hashes(factors):
-                block = block + of_zeros
+            for sums in self._hashes(factors):
+                block = sums + of_zeros
                 chosen = np.flatnonzero(block <= np.uint64(part * (2**64 - 2**11)))
                 found.append(begin + chosen)
                 hashes.append(block[chosen])
                 begin += len(block)
-            hashes = np.concatenate(hashes)
-            if part == 1 or len(np.unique(hashes)) >= ENOUGH_TO_CHOOSE_FROM:
-                return (slice(None) if part == 1 else np.concatenate(found)), hashes
+            smallest = np.concatenate(hashes)
+            if part == 1:
+                return slice(None), smallest
+            if len(np.unique(smallest)) >= ENOUGH_TO_CHOOSE_FROM:
+                return np.concatenate(found), smallest
             part = min(1.0, 32 * part)
 
     def _hashes(self, factors):

@@ -10,7 +10,7 @@ No library is imported here for the objects of another.
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -99,6 +99,7 @@ class Parts:
         self._parts: Iterator = iter(())
         self._next = self._end = 0  # the first row of the part at hand, and the one after its last
         self._part: Any = None
+        self.pieces: list = []  # of a Dask collection, each of which computes to a part
 
     def read(self, begin, end):
         if self._part is None or begin < self._next:

@@ -8,12 +8,10 @@ from typing import Any
 import numpy as np
 from sklearn.utils import check_array
 
-
 # Rows that take no more than this are read at once: they then cost no more than what is kept of
 # larger ones.
 SMALL_BYTES = 64 * 2**20
-# Blocks of this size are drawn at random and shuffled together in windows. For a few of them, more
-# bytes than two windows take are never kept.
+# Blocks of this size are shuffled together in windows of this size, of which one is kept.
 BLOCK_BYTES = 2**20
 WINDOW_BYTES = 32 * 2**20
 
@@ -77,8 +75,10 @@ class Stored:
         numbers = positions // self.block_rows
         order = np.argsort(numbers, kind="stable")
         ends = np.flatnonzero(np.diff(numbers[order])) + 1
-        for chosen in np.split(order, ends):
-            number = int(numbers[chosen[0]])
+        groups = {int(numbers[chosen[0]]): chosen for chosen in np.split(order, ends)}
+        # Those of the window that ends here come first, so that the next one may replace them.
+        for number in sorted(groups, key=lambda number: number not in self._kept):
+            chosen = groups[number]
             out[chosen] = self._block(number)[positions[chosen] - number * self.block_rows]
 
     def filled(self, filling):
@@ -109,7 +109,7 @@ class Stored:
                 if not block.flags.owndata:
                     block = block.copy()  # once, in order, rather than row by row from the disk
             self._kept[number] = block
-            while len(self._kept) > 2 * self.window_blocks:
+            while len(self._kept) > self.window_blocks:
                 self._kept.popitem(last=False)
             return block
 

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
-FORMAT = 6
+FORMAT = 7
 """The number of the format, written into each file.
 
 Raise it by one with the first change in a release after which an earlier release could not read
@@ -123,6 +123,8 @@ def _as_today(number, metadata):
         metadata = {"found": {"gain_over_pca": None, "n_components": given}, **metadata}
     if number < 6:
         metadata = {"stream": None, **metadata}
+    if number < 7:
+        parameters = {"shuffle": True, **parameters}
     return {**metadata, "network": network, "parameters": parameters}
 
 

@@ -6,7 +6,8 @@ import io
 import os
 import stat
 import warnings
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, BinaryIO
 
 from skae._files.format import MAX_HEADER, LaterFormatError, encode, read_header, read_tensors
 from skae._files.state import FileVersionWarning, State, check, describe, restore
@@ -56,7 +57,9 @@ def write(state: State, path: Any) -> None:
         restore(*check(read_header(start, sum(map(len, pieces)))), tensors)
     except ValueError as error:
         raise ValueError(f"This estimator can't be saved: {error}") from error
-    _replace(path, pieces)
+    with replacing(path) as file:
+        for piece in pieces:
+            file.write(piece)
 
 
 def _open(path):
@@ -76,8 +79,9 @@ def _open(path):
     return file
 
 
-def _replace(path, pieces):
-    """Replace a file by a new one, once the new one is complete and on the disk."""
+@contextlib.contextmanager
+def replacing(path: Any) -> Iterator[BinaryIO]:
+    """Yield a file to write, which replaces another once it is complete and on the disk."""
     path = os.fsdecode(os.path.realpath(path))  # a link stays a link
     mode = _mode(path)
     folder = os.path.dirname(path)
@@ -87,8 +91,7 @@ def _replace(path, pieces):
     try:
         # Not with tempfile, whose files only the owner can use: these get what the umask allows.
         with open(temporary, "xb") as file:
-            for piece in pieces:
-                file.write(piece)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         if mode is not None:
@@ -114,7 +117,7 @@ def _mode(path):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
     if not stat.S_ISREG(mode):
         raise ValueError(
-            f"save can only write regular files, and {path!r} is not one. Give another path."
+            f"Only regular files can be written, and {path!r} is not one. Give another path."
         )
     if not os.access(path, os.W_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)

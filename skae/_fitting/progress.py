@@ -11,6 +11,7 @@ from skae._fitting.candidates import Fitted
 NAME = "[AutoencoderTransformer]"
 # Seconds between two lines where the output is a file, which can't replace a line.
 FILE_INTERVAL = 10.0
+EPOCHS = "{l_bar}{bar}| {n:.4g}/{total} epochs [{elapsed}<{remaining}{postfix}]"
 
 
 class Progress:
@@ -57,8 +58,7 @@ class Progress:
         self._bar = tqdm(
             desc=f"{NAME} {name}",
             total=n_epochs,
-            unit=" epochs",
-            bar_format="{desc}" if n_epochs is None else None,
+            bar_format="{desc}" if n_epochs is None else EPOCHS,
             file=sys.stdout,
             leave=False,
             delay=interval,
@@ -70,6 +70,11 @@ class Progress:
         """Print a line that stays."""
         self.close()
         print(f"{NAME} {text}")
+
+    def advance(self, n_epochs: float) -> None:
+        """Show how many epochs of a run are done, of which the last may not be complete."""
+        if self._bar is not None:
+            self._bar.update(n_epochs - self._bar.n)
 
     def close(self) -> None:
         """Take away the line that is kept up to date."""
@@ -86,7 +91,7 @@ class Progress:
             self.say(f"{name}, epoch {len(losses)}: {found}")
         if self._bar is not None:
             self._bar.set_postfix_str(found, refresh=False)
-            self._bar.update(len(losses) - self._bar.n)
+        self.advance(len(losses))
         if task is not None:
             self.stopped |= bool(task.check(lambda: self.attributes(self.translate(fitted()))))
         return self.stopped

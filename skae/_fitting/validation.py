@@ -158,6 +158,7 @@ class Monitor:
         self._offset = offset + split.training.mean_left()
         self.patience = np.inf  # checks without an improvement after which to stop
         self.follow = lambda losses, checks, fitted: False
+        self.advance = candidate.settings.progress.advance
         self._losses = []
         self._checks = []
         self._checked_epochs = []

@@ -69,14 +69,18 @@ class Feed:
     def __exit__(self, *_):
         finish(self._thread)
 
-    def train(self):
-        """Run the program; at each check, yield the mean loss of every epoch since the last one."""
+    def train(self, advance):
+        """Run the program; at each check, yield the mean loss of every epoch since the last one.
+
+        `advance` is called after each shard with the number of epochs that are done.
+        """
         losses, totals, done = [], [], 0
         for shard, batch_weights in self._filled():
             stop_if_interrupted()
             losses.append(self._program.run(shard, len(batch_weights)))
             totals.append(batch_weights)
             done += len(batch_weights)
+            advance(done / self._steps_per_epoch)
             if done % self._steps_per_check and done < self._n_steps:
                 continue
             means, weights = np.concatenate(losses), np.concatenate(totals)

@@ -90,18 +90,19 @@ def train(
     rows: Any,
     weights: list[np.ndarray],
     recipe: Recipe,
-    monitor: Callable,
+    monitor: Any,
 ) -> list[np.ndarray]:
     """Train from `weights`, a list of arrays, and return the arrays at the end of training.
 
     `rows` has `len()`, `weights` (an array or None), `order(rng, shuffle=...)`, `gather(out,
     indices)` and `to_units(out)`.
     `monitor(losses, get_weights)` is called every `check_every` epochs with the mean training loss
-    of each of these epochs. Training ends when it returns True.
+    of each of these epochs. Training ends when it returns True. `monitor.advance(n_epochs)` is told
+    of each shard.
     """
     with program.free() as free, Feed(rows, free, recipe) as feed:
         free.reset(weights, recipe)
-        for losses in feed.train():
+        for losses in feed.train(monitor.advance):
             if monitor(losses, free.weights):
                 break
         return free.weights()
@@ -113,7 +114,7 @@ def train_on(
     rows: Any,
     weights: list[np.ndarray],
     recipe: Recipe,
-    monitor: Callable,
+    monitor: Any,
     state: list[np.ndarray] | None,
 ) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """Train as `train` does, with the optimizer where it stood; return the weights and the state.
@@ -124,7 +125,7 @@ def train_on(
         free.reset(weights, recipe)
         if state is not None:
             free.resume(state)
-        for losses in feed.train():
+        for losses in feed.train(monitor.advance):
             monitor(losses, free.weights)
         return free.weights(), free.state()
 
