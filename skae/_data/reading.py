@@ -17,6 +17,12 @@ from skae._data.sources import source_of
 from skae._data.stored import Holes, Stored, in_blocks
 from skae._scikit_learn import _check_sample_weight
 
+UNKNOWN_HOLES = (
+    "Input X contains NaN, and this estimator was fitted to rows without missing values, so it "
+    "can't fill them. Fit it to dense rows with missing values, or fill X first, with "
+    "sklearn.impute.SimpleImputer for example."
+)
+
 
 @contextlib.contextmanager
 def explained(X: Any, name: str, image_shape: Any) -> Iterator[None]:
@@ -59,17 +65,16 @@ def read(estimator: Any, X: Any, *, ensure_all_finite: bool = True) -> Any:
     Dense rows may have NaN if the estimator was fitted to such rows.
     """
     if ensure_all_finite and filling_of(estimator) is not None:
-        return _validated(estimator, X, ensure_all_finite="allow-nan")
+        return _validated(estimator, X, ensure_all_finite="allow-nan", in_storage="allow-nan")
     try:
-        return _validated(estimator, X, ensure_all_finite=ensure_all_finite)
+        rows = _validated(estimator, X, ensure_all_finite=ensure_all_finite)
     except ValueError as error:
         if not str(error).startswith("Input X contains NaN"):
             raise
-    raise ValueError(
-        "Input X contains NaN, and this estimator was fitted to rows without missing values, so it "
-        "can't fill them. Fit it to dense rows with missing values, or fill X first, with "
-        "sklearn.impute.SimpleImputer for example."
-    )
+        raise ValueError(UNKNOWN_HOLES) from None
+    if isinstance(rows, Stored):
+        rows.why_finite = UNKNOWN_HOLES
+    return rows
 
 
 def _validated(
@@ -79,12 +84,14 @@ def _validated(
     reset: bool = False,
     accept_sparse: str | tuple = ("csr", "csc"),
     ensure_all_finite: bool | str = True,
+    in_storage: bool | str = True,
 ) -> Any:
+    """Return validated rows; `in_storage` is `ensure_all_finite` of rows that are in storage."""
     with explained(X, "X", estimator.image_shape):
         source = source_of(X)
         if source is not None:
             validate_data(estimator, source.header, reset=reset, skip_check_array=True)
-            rows = in_blocks(source, ensure_all_finite or "allow-nan")
+            rows = in_blocks(source, in_storage)
             if isinstance(rows, Stored):
                 return rows
             return check_array(rows, dtype=rows.dtype, ensure_all_finite=False)
@@ -125,7 +132,14 @@ def training_rows(
     """
     given, shows = X, not sparse.issparse(X)
     finite = False if shows else "allow-nan"
-    X = _validated(estimator, X, reset=reset, accept_sparse="csr", ensure_all_finite=finite)
+    X = _validated(
+        estimator,
+        X,
+        reset=reset,
+        accept_sparse="csr",
+        ensure_all_finite=finite,
+        in_storage="allow-nan",
+    )
     X = without_duplicates(X)
     rows, holes = Rows(X), None
     if rows.stored:

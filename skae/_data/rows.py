@@ -66,6 +66,11 @@ class Rows:
         return self.X.shape[1]
 
     @property
+    def n_bytes(self):
+        """The memory that dense rows take."""
+        return len(self) * self.n_features * self.dtype.itemsize
+
+    @property
     def sparse(self):
         return sparse.issparse(self.X)
 
@@ -109,12 +114,16 @@ class Rows:
     def sample(self, n_rows, seed):
         """Return at most `n_rows` of the rows, drawn without replacement."""
         if len(self) <= n_rows:
-            return self
+            return self.held() if self.n_bytes <= SAMPLE_BYTES else self
         rng = np.random.default_rng(seed)
         chosen = np.sort(rng.choice(len(self), n_rows, replace=False, shuffle=False))
-        if self.stored and n_rows * self.n_features * self.dtype.itemsize > SAMPLE_BYTES:
+        if self.stored and self.n_bytes * n_rows / len(self) > SAMPLE_BYTES:
             return self._view(chosen)
         return self.take(chosen)
+
+    def held(self):
+        """Return the rows in memory."""
+        return self.take(np.arange(len(self))) if self.stored else self
 
     def order(self, rng, *, shuffle=True):
         """Yield the indices of all rows in the order to train in, some at a time.

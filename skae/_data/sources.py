@@ -7,6 +7,7 @@ end)` returns these rows. `seeks` says whether it takes no longer to read them i
 No library is imported here for the objects of another.
 """
 
+import mmap
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -65,12 +66,13 @@ class Slices:
         chunks = getattr(X, "chunks", None)
         self.multiple = int(chunks[0]) if chunks else 1  # rows that are best read together
         self._X = X
-        self._path = getattr(X, "filename", None) if isinstance(X, np.memmap) else None
-        self._path_size = _size(self._path)
+        self._path, self._needed = None, 0
+        if isinstance(X, np.memmap) and X.filename is not None:
+            self._path, self._needed = X.filename, _end_in_file(X)
 
     def read(self, begin, end):
         # Beyond the end of its file, a map would end the process.
-        if self._path is not None and _size(self._path) < self._path_size:
+        if self._path is not None and _size(self._path) < self._needed:
             self._refuse(f"its file {self._path} has become smaller")
         rows = self._X[begin:end]
         if len(rows) != end - begin:
@@ -111,6 +113,8 @@ class Parts:
             stop = min(end, self._end)
             found.append(self._part[begin - self._next : stop - self._next])
             begin = stop
+        if not found:
+            return np.empty((0, self.n_features), self.dtype)
         return found[0] if len(found) == 1 else np.concatenate(found)
 
     def count(self) -> None:
@@ -326,9 +330,17 @@ def _dense(part: Any) -> np.ndarray:
     return np.asarray(part)
 
 
+def _end_in_file(X: np.memmap) -> int:
+    """Return the size that a file must have for all of its map to be read."""
+    _, end = np.lib.array_utils.byte_bounds(X)
+    # The stubs of NumPy leave this attribute out.
+    begin = np.frombuffer(X._mmap, np.uint8).ctypes.data  # type: ignore[attr-defined]
+    return X.offset - X.offset % mmap.ALLOCATIONGRANULARITY + end - begin
+
+
 def _size(path: Any) -> int:
     """Return the size of a file; one that is gone from its folder can't become smaller."""
     try:
-        return sys.maxsize if path is None else os.path.getsize(path)
+        return os.path.getsize(path)
     except OSError:
         return sys.maxsize

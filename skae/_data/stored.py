@@ -32,6 +32,7 @@ class Stored:
         self.dtype = np.result_type(source.dtype, dtype or source.dtype)
         self.source = source
         self.finite = finite
+        self.why_finite = ""  # what to say of NaN, instead of what scikit-learn does
         self._name = name
         self._filling = None
         n_bytes = max(1, source.n_features * self.dtype.itemsize)
@@ -116,14 +117,19 @@ class Stored:
     def _read(self, begin, end):
         with self._lock:
             rows = self.source.read(begin, end)
-        return check_array(
-            rows,
-            dtype=self.dtype,
-            ensure_all_finite=self.finite,
-            ensure_min_samples=0,
-            ensure_min_features=0,
-            input_name=self._name,
-        )
+        try:
+            return check_array(
+                rows,
+                dtype=self.dtype,
+                ensure_all_finite=self.finite,
+                ensure_min_samples=0,
+                ensure_min_features=0,
+                input_name=self._name,
+            )
+        except ValueError as error:
+            if self.why_finite and "contains NaN" in str(error):
+                raise ValueError(self.why_finite) from error
+            raise
 
 
 class Scan:

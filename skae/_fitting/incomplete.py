@@ -44,7 +44,7 @@ def without_holes(rows: Rows, filling: Filling | None = None) -> tuple[Rows, Fil
 def fit_filling(rows: Rows) -> Filling:
     """Return what to fill the holes of rows with; every feature has a value that is known."""
     mean, scale = _standard(rows)
-    sample = rows.sample(FACTOR_ROWS, 0)
+    sample = rows.sample(FACTOR_ROWS, 0).held()
     copies = np.ones(len(sample)) if sample.weights is None else sample.weights.astype(np.float64)
     known = ~sample.holes
     Z = np.where(known, (sample.X - mean) / scale, 0)

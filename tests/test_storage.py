@@ -1,0 +1,484 @@
+"""Rows in storage: memory maps, HDF5, zarr, Parquet, iterables, Dask without a cluster."""
+
+import os
+import pathlib
+import warnings
+
+import dask.array
+import dask.dataframe
+import h5py
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pyarrow.dataset
+import pyarrow.parquet
+import pytest
+import zarr
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
+
+from skae import AutoencoderTransformer
+from skae._data import rows as rows_module
+from skae._data import stored
+from skae._data.rows import Rows
+from skae._data.sources import source_of
+from skae._data.stored import AllBut, Stored, n_below
+
+NAMES = [f"pixel{j}" for j in range(12)]
+rng = np.random.default_rng(0)
+X = rng.normal(size=(700, 3)) @ rng.normal(size=(3, 12)) + 0.3 * rng.normal(size=(700, 12))
+X = np.round(np.tanh(X) * 100).astype("float32") / 128
+HOLES = np.where(rng.random(X.shape) < 0.2, np.float32(np.nan), X)
+LABELS = (X[:, 0] > 0).astype(int)
+
+
+class Blocks:
+    """Blocks of rows, which can be read again."""
+
+    def __init__(self, *blocks):
+        self.blocks = blocks
+
+    def __iter__(self):
+        return iter(self.blocks)
+
+
+class Array:
+    """An array in storage, which records how much of it is read at once."""
+
+    def __init__(self, rows):
+        self.rows, self.shape, self.dtype, self.most = rows, rows.shape, rows.dtype, 0
+
+    def __getitem__(self, key):
+        self.most = max(self.most, len(self.rows[key]))
+        return self.rows[key]
+
+    def __array__(self, *args, **kwargs):
+        raise AssertionError("the whole array was read")
+
+
+def mapped(rows, folder):
+    np.save(folder / "rows.npy", rows)
+    return np.load(folder / "rows.npy", mmap_mode="r")
+
+
+def in_hdf5(rows, folder):
+    file = h5py.File(folder / "rows.h5", "w")
+    return file.create_dataset("rows", data=rows, chunks=(64, 5))
+
+
+def in_zarr(rows, folder):
+    array = zarr.create_array(
+        str(folder / "rows.zarr"), shape=rows.shape, dtype=rows.dtype, chunks=(50, 12)
+    )
+    array[:] = rows
+    return array
+
+
+def in_parquet(rows, folder):
+    table = pa.table({name: rows[:, j] for j, name in enumerate(NAMES)})
+    path = folder / "rows.parquet"
+    pyarrow.parquet.write_table(table, path, row_group_size=150)
+    return path
+
+
+def dataset(rows, folder):
+    for i, part in enumerate(np.array_split(rows, 3)):
+        (folder / f"part{i}").mkdir()
+        os.replace(in_parquet(part, folder / f"part{i}"), folder / f"{i}.parquet")
+        (folder / f"part{i}").rmdir()
+    return pyarrow.dataset.dataset(folder)
+
+
+def dask_frame(rows, folder):
+    return dask.dataframe.from_pandas(pd.DataFrame(rows, columns=NAMES), npartitions=3)
+
+
+def dask_array(rows, folder):
+    chunks = ((100, 0, 350, len(rows) - 450), (5, 7))
+    return dask.array.from_array(rows, chunks=chunks)
+
+
+def dask_unknown(rows, folder):
+    array = dask_array(rows, folder)
+    return array[array[:, 0] > -np.inf]
+
+
+KINDS = {
+    "array": lambda rows, folder: Array(rows),
+    "big-endian map": lambda rows, folder: mapped(rows.astype(">f4"), folder),
+    "blocks": lambda rows, folder: Blocks(*np.array_split(rows, 9)),
+    "csr": lambda rows, folder: sparse.csr_array(rows),
+    "csr blocks": lambda rows, folder: Blocks(*map(sparse.csr_array, np.array_split(rows, 4))),
+    "dask array": dask_array,
+    "dask array of unknown length": dask_unknown,
+    "dask frame": dask_frame,
+    "dataset": dataset,
+    "file of Parquet": lambda rows, folder: pyarrow.parquet.ParquetFile(in_parquet(rows, folder)),
+    "HDF5": in_hdf5,
+    "memory map": mapped,
+    "Parquet": in_parquet,
+    "scanner": lambda rows, folder: dataset(rows, folder).scanner(),
+    "zarr": in_zarr,
+}
+
+
+@pytest.fixture
+def tiny(monkeypatch):
+    """Blocks and windows of few rows, and no rows that are too few for them."""
+    monkeypatch.setattr(stored, "SMALL_BYTES", 0)
+    monkeypatch.setattr(stored, "BLOCK_BYTES", 20 * X[0].nbytes)
+    monkeypatch.setattr(stored, "WINDOW_BYTES", 100 * X[0].nbytes)
+
+
+def estimator(**parameters):
+    given = {"hidden_layer_sizes": (8,), "epochs": 3, "shuffle": False, "random_state": 0}
+    return AutoencoderTransformer(2, **{**given, **parameters})
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    return estimator().fit(X)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_same_rows_give_the_same_model(kind, tiny, tmp_path, fitted):
+    rows = KINDS[kind](X, tmp_path)
+    from_storage = estimator().fit(rows)
+    assert_allclose(from_storage.weights_[0], fitted.weights_[0], rtol=0, atol=1e-5)
+    assert from_storage.loss_curve_ == pytest.approx(fitted.loss_curve_, abs=1e-6)
+    assert_allclose(from_storage.transform(rows), fitted.transform(X), rtol=0, atol=1e-5)
+    assert from_storage.score(rows) == pytest.approx(fitted.score(X), abs=1e-5)
+    assert_allclose(from_storage.score_samples(rows), fitted.score_samples(X), atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["HDF5", "Parquet", "dask frame"])
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"hidden_layer_sizes": (), "epochs": "auto", "output_activation": "linear"},
+        {"hidden_layer_sizes": (), "code_activation": "relu"},
+        {"noise": ("salt_and_pepper", 0.2), "early_stopping": False},
+        {"kl_weight": 1.0},
+    ],
+)
+def test_other_networks_too(kind, parameters, tiny, tmp_path):
+    rows = KINDS[kind](X, tmp_path)
+    for one, other in zip(
+        estimator(**parameters).fit(rows).weights_,
+        estimator(**parameters).fit(X).weights_,
+        strict=True,
+    ):
+        assert_allclose(one, other, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["HDF5", "Parquet", "blocks"])
+def test_missing_values_weights_labels_and_validation_rows(kind, tiny, tmp_path):
+    incomplete = HOLES.copy()
+    incomplete[17] = np.nan
+    weights = np.arange(len(X)) % 3
+    in_storage = KINDS[kind](incomplete, tmp_path)
+    both = [
+        estimator(label_weight=1.0).fit(
+            rows, LABELS, sample_weight=weights, X_val=rows, y_val=LABELS
+        )
+        for rows in (incomplete, in_storage)
+    ]
+    assert_allclose(both[0].weights_[0], both[1].weights_[0], rtol=0, atol=1e-5)
+    assert_allclose(both[0].head_[0], both[1].head_[0], rtol=0, atol=1e-5)
+    assert_allclose(both[1].impute(in_storage), both[0].impute(incomplete), atol=1e-5)
+
+
+def test_parts_of_a_stream_may_be_in_storage(tiny, tmp_path):
+    one, other, rows = estimator(), estimator(), in_hdf5(X, tmp_path)
+    for _ in range(2):
+        one.partial_fit(X)
+        other.partial_fit(rows)
+    assert_allclose(one.weights_[0], other.weights_[0], rtol=0, atol=1e-5)
+
+
+def test_small_integers_are_read_in_blocks(tiny, tmp_path):
+    """A map of them is not converted as a whole."""
+    integers = (100 * X).astype("int8")
+    rows = mapped(integers, tmp_path)
+    assert source_of(rows) is not None
+    from_storage = estimator().fit(rows)
+    assert_allclose(from_storage.weights_[0], estimator().fit(integers).weights_[0], atol=1e-5)
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_no_more_than_a_few_blocks_are_read_at_once(shuffle, tiny, monkeypatch):
+    rows = Array(X)
+    monkeypatch.setattr(rows_module, "BLOCK_BYTES", 20 * X[0].nbytes)
+    monkeypatch.setattr(rows_module, "SAMPLE_BYTES", 0)
+    monkeypatch.setattr(rows_module, "ORDERED_ROWS", 50)
+    estimator(shuffle=shuffle).fit(rows).transform_into(rows, np.empty((700, 2)))
+    assert 0 < rows.most <= 160  # eight blocks, in the first pass
+
+
+def test_few_rows_are_read_at_once():
+    rows = Array(X)
+    assert_array_equal(estimator().fit(rows).weights_[0], estimator().fit(X).weights_[0])
+    assert rows.most == len(X)
+
+
+@pytest.mark.parametrize("seeks", [True, False])
+@pytest.mark.parametrize("view", ["all", "all but a few", "some"])
+def test_an_epoch_has_every_row_once(seeks, view, tiny):
+    source = source_of(Array(X) if seeks else Blocks(*np.array_split(X, 9)))
+    rows = Rows(Stored(source, True))
+    positions = {
+        "all": np.arange(700),
+        "all but a few": AllBut(np.array([0, 1, 40, 399, 699]), 700)[:],
+        "some": np.arange(0, 700, 3),
+    }[view]
+    if view == "all but a few":
+        rows = rows._view(AllBut(np.array([0, 1, 40, 399, 699]), 700))
+    if view == "some":
+        rows = rows._view(positions)
+    parts = [*rows.order(np.random.default_rng(0))]
+    assert max(map(len, parts)) <= 100
+    order = np.concatenate(parts)
+    assert_array_equal(np.sort(order), np.arange(len(positions)))
+    assert not np.array_equal(order, np.sort(order))
+    out = np.empty((len(positions), 12), "float32")
+    for begin in range(0, len(order), 64):
+        chosen = order[begin : begin + 64]
+        rows.gather(out[: len(chosen)], chosen)
+        assert_array_equal(out[: len(chosen)], X[positions[chosen]])
+    # Rows that lie far from each other are shuffled together only where reading them is as fast.
+    spread = np.ptp(positions[parts[0]])
+    assert spread > 200 if seeks else spread <= 110
+
+
+def test_a_window_is_read_once(tiny):
+    rows = Rows(Stored(source_of(Array(X)), True))
+    blocks = []
+    read = rows.X._read
+    rows.X._read = lambda begin, end: blocks.append(begin) or read(begin, end)
+    out = np.empty((70, 12), "float32")
+    order = np.concatenate([*rows.order(np.random.default_rng(0))])
+    for begin in range(0, 700, 70):  # some of these end in the next window
+        rows.gather(out, order[begin : begin + 70])
+    assert sorted(blocks) == [*range(0, 700, 20)]
+
+
+def test_all_but_a_few_numbers():
+    few = np.array([0, 3, 4, 9])
+    rest = AllBut(few, 10)
+    assert len(rest) == 6
+    assert_array_equal(rest[:], [1, 2, 5, 6, 7, 8])
+    assert_array_equal(rest[1:3], [2, 5])
+    assert_array_equal(rest[np.array([5, 0])], [8, 1])
+    assert_array_equal(n_below(rest, np.array([0, 1, 5, 10])), [0, 0, 2, 6])
+    assert_array_equal(n_below(rest[:], np.array([0, 1, 5, 10])), [0, 0, 2, 6])
+
+
+def test_the_same_rows_of_many_are_held_out(monkeypatch):
+    """Only the smallest hashes are kept of many rows."""
+    many = Rows(np.random.default_rng(0).normal(size=(4000, 3)))
+    both = []
+    for limit in (4000, 100):
+        monkeypatch.setattr(rows_module, "MANY_ROWS", limit)
+        both.append(many.splits(0.01, 2, np.random.default_rng(1)))
+    for one, other in zip(*both, strict=True):
+        assert_array_equal(one[1].X, other[1].X)
+        assert len(one[0]) == len(other[0]) == 3960
+
+
+def test_copies_of_few_rows_are_held_out_of_many(monkeypatch):
+    monkeypatch.setattr(rows_module, "MANY_ROWS", 100)
+    many = Rows(np.repeat(np.random.default_rng(0).normal(size=(20, 3)), 100, axis=0))
+    rest, held, _ = many.splits(0.1, 1, np.random.default_rng(1))[0]
+    assert len(held) == 200
+    assert not set(map(bytes, held.X)) & set(map(bytes, rest.X[rest.chosen[:]]))
+
+
+def test_codes_are_written_into_arrays(tiny, tmp_path, fitted):
+    codes = fitted.transform(X)
+    rows = in_hdf5(X, tmp_path)
+    arrays = [
+        np.empty((700, 2)),
+        h5py.File(tmp_path / "codes.h5", "w").create_dataset("codes", (700, 2), "float32"),
+        np.lib.format.open_memmap(tmp_path / "map.npy", "w+", "float32", (700, 2)),
+    ]
+    for out in arrays:
+        assert fitted.transform_into(rows, out) is out
+        assert_allclose(out[:], codes, rtol=0, atol=1e-6)
+    assert_allclose(fitted.transform_into(sparse.csr_array(X), arrays[0]), codes, atol=1e-5)
+
+
+def test_codes_are_written_into_files(tiny, tmp_path, fitted):
+    rows = in_hdf5(X, tmp_path)
+    assert fitted.transform_into(rows, tmp_path / "codes.npy") == tmp_path / "codes.npy"
+    assert_allclose(np.load(tmp_path / "codes.npy"), fitted.transform(X), atol=1e-6)
+    path = fitted.transform_into(rows, str(tmp_path / "codes.parquet"))
+    frame = pd.read_parquet(path)
+    assert list(frame.columns) == ["autoencodertransformer0", "autoencodertransformer1"]
+    assert_allclose(frame.to_numpy(), fitted.transform(X), atol=1e-6)
+
+
+def test_a_file_stays_as_it_was_if_encoding_fails(tiny, tmp_path, fitted):
+    path = tmp_path / "codes.npy"
+    path.write_bytes(b"before")
+    broken = Blocks(X[:300], np.full((400, 12), np.inf, "float32"))
+    with pytest.raises(ValueError, match="Input X contains infinity"):
+        fitted.transform_into(broken, path)
+    assert path.read_bytes() == b"before"
+    assert {file.name for file in tmp_path.iterdir()} == {"codes.npy"}
+
+
+@pytest.mark.parametrize(
+    ("out", "match"),
+    [
+        (np.empty((700, 3)), r"out must be an array of shape \(700, 2\).*of shape \(700, 3\)"),
+        (None, r"out must be an array of shape \(700, 2\).*NoneType"),
+        ("codes.csv", r"ends in \.npy or \.parquet. Got 'codes.csv'"),
+    ],
+)
+def test_where_codes_can_not_be_written(out, match, fitted):
+    with pytest.raises(ValueError, match=match):
+        fitted.transform_into(X, out)
+
+
+def test_names_of_columns_come_from_files(tiny, tmp_path):
+    fitted = estimator().fit(in_parquet(X, tmp_path))
+    assert list(fitted.feature_names_in_) == NAMES
+    frame = pd.DataFrame(X, columns=NAMES)
+    assert_allclose(fitted.transform(frame), fitted.transform(in_parquet(X, tmp_path)))
+    with pytest.raises(ValueError, match="feature names should match"):
+        fitted.transform(frame[NAMES[::-1]])
+
+
+def matrix(folder):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PendingDeprecationWarning)
+        return np.asmatrix(X)
+
+
+def dataset_of_tensorflow():
+    import tensorflow as tf
+
+    return tf.data.Dataset.from_tensor_slices(X).batch(10)
+
+
+def with_strings(folder):
+    table = pa.table({"a": [1.0, 2.0], "b": ["x", "y"], "c": [1, 2]})
+    pyarrow.parquet.write_table(table, folder / "strings.parquet")
+    return folder / "strings.parquet"
+
+
+def no_parquet(folder):
+    (folder / "rows.npy").write_bytes(b"no Parquet")
+    return folder / "rows.npy"
+
+
+def changed(*readings):
+    """Return blocks that are others at each reading; the last one is repeated."""
+
+    class Changing:
+        count = 0
+
+        def __iter__(self):
+            self.count += 1
+            return iter(readings[min(self.count, len(readings)) - 1])
+
+    return Changing()
+
+
+REFUSED = {
+    "a generator": (lambda folder: (row for row in [X]), TypeError, "can be read only once"),
+    "a dataset of TensorFlow": (
+        lambda folder: dataset_of_tensorflow(),
+        TypeError,
+        r"tf\.data\.Dataset.*as_numpy_iterator",
+    ),
+    "a lazy frame": (lambda folder: pl.LazyFrame(X), TypeError, r"sink_parquet\(path\)"),
+    "a matrix": (matrix, TypeError, "np.matrix is not supported"),
+    "nothing": (lambda folder: Blocks(), ValueError, "yields nothing"),
+    "rows one by one": (lambda folder: Blocks(*X), ValueError, r"of shape \(12,\) first"),
+    "ragged blocks": (
+        lambda folder: Blocks(X[:300], X[300:, :7]),
+        ValueError,
+        r"12 columns, like the first one. Got a block of shape \(400, 7\) after 300",
+    ),
+    "fewer rows later": (
+        lambda folder: changed([X], [X], [X[:300]]),
+        ValueError,
+        "had 700 rows when they were first counted, and only 300 are left",
+    ),
+    "an array that shrinks": (
+        lambda folder: type("Shrunk", (Array,), {"__getitem__": lambda self, key: X[:300][key]})(X),
+        ValueError,
+        "had 700 rows when they were first counted, and only 300 are left",
+    ),
+    "strings": (with_strings, ValueError, r"other types: b \(string\)"),
+    "no file": (lambda folder: folder / "none.parquet", FileNotFoundError, "does not exist"),
+    "another file": (no_parquet, ValueError, "must be that of a Parquet file"),
+    "infinity": (
+        lambda folder: Blocks(X, np.full((9, 12), np.inf)),
+        ValueError,
+        "Input X contains infinity",
+    ),
+    "no rows": (lambda folder: Blocks(X[:0]), ValueError, r"Found array with 0 sample"),
+    "a column without a value": (
+        lambda folder: Blocks(np.where(np.arange(12) == 4, np.nan, HOLES)),
+        ValueError,
+        "1 of 12 features without any, the first of which is number 4",
+    ),
+    "Dask in three dimensions": (
+        lambda folder: dask.array.zeros((5, 4, 3)),
+        TypeError,
+        "Dask array of two dimensions",
+    ),
+    "strings of Dask": (
+        lambda folder: dask.dataframe.from_pandas(pd.DataFrame({"a": ["x", "y"]}), npartitions=1),
+        ValueError,
+        "could not convert string to float",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_can_not_be_read_is_refused(name, tiny, tmp_path):
+    make, error, match = REFUSED[name]
+    one = estimator()
+    before = dict(vars(one))
+    with pytest.raises(error, match=match):
+        one.fit(make(tmp_path))
+    assert vars(one) == before
+
+
+def test_a_map_whose_file_shrinks_raises(tiny, tmp_path):
+    """Reading beyond the end of its file would end the process."""
+    rows = mapped(X.astype(">f4"), tmp_path)
+    os.truncate(rows.filename, rows.nbytes // 2)
+    with pytest.raises(ValueError, match="has become smaller"):
+        estimator().fit(rows)
+
+
+def test_a_map_that_lost_its_name_is_read(tiny, tmp_path):
+    """Joblib removes the names of the files that it maps."""
+    rows = mapped(X.astype(">f4"), tmp_path)
+    pathlib.Path(rows.filename).unlink()
+    assert estimator().fit(rows).n_features_in_ == 12
+
+
+def test_holes_that_fit_did_not_see_are_refused(tiny, tmp_path, fitted):
+    with pytest.raises(ValueError, match="fitted to rows without missing values"):
+        fitted.transform(in_hdf5(HOLES, tmp_path))
+
+
+def test_verbose_says_that_rows_are_read_in_blocks(tiny, tmp_path, capsys):
+    estimator(verbose=1).fit(in_hdf5(X, tmp_path))
+    assert "reading 700 rows of X in blocks" in capsys.readouterr().out
+
+
+def test_shuffling_changes_the_order_alone():
+    """Without shuffling, rows that come last are trained on last, whatever the seed."""
+    one, other = (
+        estimator(early_stopping=False, init="pca", random_state=seed).fit(X) for seed in (0, 1)
+    )
+    assert_array_equal(one.weights_[0].shape, other.weights_[0].shape)
+    first, again = (estimator(early_stopping=False, shuffle=flag).fit(X) for flag in (False, True))
+    assert np.abs(first.weights_[0] - again.weights_[0]).max() > 1e-4
