@@ -167,9 +167,8 @@ class AutoencoderTransformer(
         than 10,000 rows; 64 or 128 near the optimum.
 
     shuffle : bool, default=True
-        Whether to train on the rows in another order in each epoch. Rows that are read from storage
-        are shuffled in windows of 32 MB, see :meth:`fit`. Without shuffling, rows in memory and in
-        storage give the same network.
+        Whether to train on the rows in another order in each epoch. Rows in storage are shuffled in
+        windows of 32 MB. Without shuffling, rows in memory and in storage give the same network.
 
     early_stopping : bool, default=True
         Whether to hold out rows, unless `X_val` is given, and to keep the weights with the lowest
@@ -391,8 +390,10 @@ class AutoencoderTransformer(
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Training data. Computations use float32 if that holds every value of its dtypes
+        X : {array-like, sparse matrix, rows in storage} of shape (n_samples, n_features)
+            Training data. Memory maps, HDF5 datasets, zarr arrays, paths of Parquet files, pyarrow
+            datasets, Dask collections, and objects that yield blocks of rows as often as they are
+            iterated over are read in blocks of bounded memory. Computations use float32 if that holds every value of its dtypes
             (float16, float32, bool, integers of 8 and 16 bits), and float64 otherwise. Missing
             values are NaN, or what the library of a frame has for them; sparse X has none.
 
@@ -432,8 +433,8 @@ class AutoencoderTransformer(
 
         Parameters
         ----------
-        X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Rows to encode. Missing values are filled if there were any in :meth:`fit`.
+        X : {array-like, sparse matrix, rows in storage} of shape (n_samples, n_features)
+            Rows to encode, as in :meth:`fit`. Missing values are filled if there were any in :meth:`fit`.
 
         Returns
         -------

@@ -17,12 +17,6 @@ from skae._data.sources import source_of
 from skae._data.stored import Holes, Stored, in_blocks
 from skae._scikit_learn import _check_sample_weight
 
-UNKNOWN_HOLES = (
-    "Input X contains NaN, and this estimator was fitted to rows without missing values, so it "
-    "can't fill them. Fit it to dense rows with missing values, or fill X first, with "
-    "sklearn.impute.SimpleImputer for example."
-)
-
 
 @contextlib.contextmanager
 def explained(X: Any, name: str, image_shape: Any) -> Iterator[None]:
@@ -71,10 +65,19 @@ def read(estimator: Any, X: Any, *, ensure_all_finite: bool = True) -> Any:
     except ValueError as error:
         if not str(error).startswith("Input X contains NaN"):
             raise
-        raise ValueError(UNKNOWN_HOLES) from None
+        _refuse_holes()
+        raise
     if isinstance(rows, Stored):
-        rows.why_finite = UNKNOWN_HOLES
+        rows.refuse_holes = _refuse_holes
     return rows
+
+
+def _refuse_holes():
+    raise ValueError(
+        "Input X contains NaN, and this estimator was fitted to rows without missing values, so it "
+        "can't fill them. Fit it to dense rows with missing values, or fill X first, with "
+        "sklearn.impute.SimpleImputer for example."
+    )
 
 
 def _validated(
@@ -87,8 +90,8 @@ def _validated(
     in_storage: bool | str = True,
 ) -> Any:
     """Return validated rows; `in_storage` is `ensure_all_finite` of rows that are in storage."""
+    source = source_of(X)
     with explained(X, "X", estimator.image_shape):
-        source = source_of(X)
         if source is not None:
             validate_data(estimator, source.header, reset=reset, skip_check_array=True)
             rows = in_blocks(source, in_storage)
@@ -208,8 +211,8 @@ def validation_rows(
     filling: Filling | None,
 ) -> Rows:
     """Return the rows to validate on; the last three arguments are those of the training rows."""
+    source = source_of(X_val, "X_val")
     with explained(X_val, "X_val", estimator.image_shape):
-        source = source_of(X_val, "X_val")
         header = X_val if source is None else source.header
         validate_data(estimator, header, reset=False, skip_check_array=True)
         finite = "allow-nan" if filling else True

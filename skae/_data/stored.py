@@ -32,7 +32,7 @@ class Stored:
         self.dtype = np.result_type(source.dtype, dtype or source.dtype)
         self.source = source
         self.finite = finite
-        self.why_finite = ""  # what to say of NaN, instead of what scikit-learn does
+        self.refuse_holes = lambda: None  # raises an error that tells more than scikit-learn's
         self._name = name
         self._filling = None
         n_bytes = max(1, source.n_features * self.dtype.itemsize)
@@ -127,8 +127,8 @@ class Stored:
                 input_name=self._name,
             )
         except ValueError as error:
-            if self.why_finite and "contains NaN" in str(error):
-                raise ValueError(self.why_finite) from error
+            if "contains NaN" in str(error):
+                self.refuse_holes()
             raise
 
 
