@@ -393,9 +393,10 @@ class AutoencoderTransformer(
         X : {array-like, sparse matrix, rows in storage} of shape (n_samples, n_features)
             Training data. Memory maps, HDF5 datasets, zarr arrays, paths of Parquet files, pyarrow
             datasets, Dask collections, and objects that yield blocks of rows as often as they are
-            iterated over are read in blocks of bounded memory. Computations use float32 if that holds every value of its dtypes
-            (float16, float32, bool, integers of 8 and 16 bits), and float64 otherwise. Missing
-            values are NaN, or what the library of a frame has for them; sparse X has none.
+            iterated over are read in blocks of bounded memory. Computations use float32 if that
+            holds every value of the dtypes (float16, float32, bool, integers of 8 and 16 bits), and
+            float64 otherwise. Missing values are NaN, or what the library of a frame has for them;
+            sparse X has none.
 
         y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
             Labels, which are ignored without `label_weight`.
@@ -434,7 +435,7 @@ class AutoencoderTransformer(
         Parameters
         ----------
         X : {array-like, sparse matrix, rows in storage} of shape (n_samples, n_features)
-            Rows to encode, as in :meth:`fit`. Missing values are filled if there were any in :meth:`fit`.
+            Rows to encode, as in :meth:`fit`. Missing values are filled if there were any there.
 
         Returns
         -------

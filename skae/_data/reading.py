@@ -63,9 +63,8 @@ def read(estimator: Any, X: Any, *, ensure_all_finite: bool = True) -> Any:
     try:
         rows = _validated(estimator, X, ensure_all_finite=ensure_all_finite)
     except ValueError as error:
-        if not str(error).startswith("Input X contains NaN"):
-            raise
-        _refuse_holes()
+        if str(error).startswith("Input X contains NaN"):
+            _refuse_holes()
         raise
     if isinstance(rows, Stored):
         rows.refuse_holes = _refuse_holes
@@ -77,7 +76,7 @@ def _refuse_holes():
         "Input X contains NaN, and this estimator was fitted to rows without missing values, so it "
         "can't fill them. Fit it to dense rows with missing values, or fill X first, with "
         "sklearn.impute.SimpleImputer for example."
-    )
+    ) from None
 
 
 def _validated(
