@@ -129,6 +129,7 @@ def tiny(monkeypatch):
     monkeypatch.setattr(stored, "SMALL_BYTES", 0)
     monkeypatch.setattr(stored, "BLOCK_BYTES", 20 * X[0].nbytes)
     monkeypatch.setattr(stored, "WINDOW_BYTES", 100 * X[0].nbytes)
+    monkeypatch.setattr(stored, "PASS_BYTES", 160 * X[0].nbytes)
 
 
 def estimator(**parameters):

@@ -18,8 +18,8 @@ from scipy import sparse
 
 from skae._data.precision import precision
 
-# Parquet files are read in batches of so many rows at most.
-BATCH_ROWS = 4096
+# Parquet files are read in batches of this size.
+BATCH_BYTES = 2**20
 # Mapped rows up to this size are used as they are, if their dtype is the one to compute in. They
 # take no memory of the process, and any computer can keep them in the cache of its files.
 MAPPED_BYTES = 2**30
@@ -226,13 +226,13 @@ def _of_parquet(X, name):
         n_rows = X.metadata.num_rows
 
         def begin():
-            return X.iter_batches(batch_size=BATCH_ROWS)
+            return _releasing(X.iter_batches(_batch_rows(schema), use_threads=False))
 
     else:
         n_rows = X.count_rows()
 
         def begin():
-            return _batches(X)
+            return _releasing(_batches(X, schema))
 
     header = schema.empty_table()
     return Parts(begin, n_rows, precision(header), header, name)
@@ -258,7 +258,19 @@ def _opened(path, name):
         ) from error
 
 
-def _batches(dataset):
+def _releasing(batches):
+    """Yield batches, and give their memory back to the system at the end of the pass."""
+    try:
+        yield from batches
+    finally:
+        sys.modules["pyarrow"].default_memory_pool().release_unused()
+
+
+def _batch_rows(schema):
+    return max(1, BATCH_BYTES // (8 * max(1, len(schema))))
+
+
+def _batches(dataset, schema):
     """Return batches of rows, with as little memory for what is read ahead as pyarrow allows."""
     if not hasattr(dataset, "get_fragments"):
         return dataset.to_batches()  # a scanner, which is set up already
@@ -267,7 +279,7 @@ def _batches(dataset):
     if dataset.format.default_extname == "parquet" if hasattr(dataset, "format") else False:
         options = arrow.ParquetFragmentScanOptions(pre_buffer=False, use_buffered_stream=True)
     return dataset.to_batches(
-        batch_size=BATCH_ROWS,
+        batch_size=_batch_rows(schema),
         batch_readahead=1,
         fragment_readahead=1,
         fragment_scan_options=options,

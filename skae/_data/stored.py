@@ -1,7 +1,6 @@
 """Rows in storage, read in blocks of bounded memory."""
 
 import copy
-import threading
 from collections import OrderedDict
 from typing import Any
 
@@ -12,8 +11,10 @@ from sklearn.utils import check_array
 # larger ones.
 SMALL_BYTES = 64 * 2**20
 # Blocks of this size are shuffled together in windows of this size, of which one is kept.
-BLOCK_BYTES = 2**20
-WINDOW_BYTES = 32 * 2**20
+BLOCK_BYTES = 2**19
+WINDOW_BYTES = 16 * 2**20
+# A pass over all rows reads so much at a time.
+PASS_BYTES = 8 * 2**20
 
 
 class Stored:
@@ -39,8 +40,8 @@ class Stored:
         size = max(1, BLOCK_BYTES // n_bytes)
         self.block_rows = -(-size // source.multiple) * source.multiple
         self.window_blocks = max(1, WINDOW_BYTES // (self.block_rows * n_bytes))
-        self._kept: OrderedDict[int, np.ndarray] = OrderedDict()
-        self._lock = threading.RLock()
+        self._kept: OrderedDict[int, int] = OrderedDict()  # where blocks are in the window
+        self._window: np.ndarray | None = None
 
     def __len__(self):
         return self.shape[0]
@@ -56,16 +57,18 @@ class Stored:
 
     def as_read(self, positions):
         """Return the same rows with NaN in their holes."""
+        self._kept.clear()
+        self._window = None
         if isinstance(positions, slice):
             begin, end, _ = positions.indices(len(self))
-            return self._read(begin, max(begin, end))
-        if len(positions) == 0:
-            return np.empty((0, self.shape[1]), self.dtype)
-        first, last = int(positions[0]), int(positions[-1])
-        if last - first < 2 * len(positions):
-            return self._read(first, last + 1)[positions - first]
+            if end - begin <= self.block_rows or self.source.multiple == 1:
+                return self._read(begin, max(begin, end))
+            positions = np.arange(begin, end)
         rows = np.empty((len(positions), self.shape[1]), self.dtype)
-        self.gather(rows, positions)
+        # Chunk by chunk, since libraries take memory for each that they read at the same time.
+        for _, chosen in _by_block(positions, self.block_rows):
+            first, last = int(positions[chosen[0]]), int(positions[chosen[-1]])
+            rows[chosen] = self._read(first, last + 1)[positions[chosen] - first]
         return rows
 
     def gather(self, out, positions):
@@ -73,13 +76,9 @@ class Stored:
 
         The positions of one call, and of the next few, should be of few blocks.
         """
-        numbers = positions // self.block_rows
-        order = np.argsort(numbers, kind="stable")
-        ends = np.flatnonzero(np.diff(numbers[order])) + 1
-        groups = {int(numbers[chosen[0]]): chosen for chosen in np.split(order, ends)}
+        groups = [*_by_block(positions, self.block_rows)]
         # Those of the window that ends here come first, so that the next one may replace them.
-        for number in sorted(groups, key=lambda number: number not in self._kept):
-            chosen = groups[number]
+        for number, chosen in sorted(groups, key=lambda group: group[0] not in self._kept):
             out[chosen] = self._block(number)[positions[chosen] - number * self.block_rows]
 
     def filled(self, filling):
@@ -102,21 +101,24 @@ class Stored:
         return self._scan
 
     def _block(self, number):
-        with self._lock:
-            block = self._kept.pop(number, None)
-            if block is None:
-                begin = number * self.block_rows
-                block = self._read(begin, min(begin + self.block_rows, len(self)))
-                if not block.flags.owndata:
-                    block = block.copy()  # once, in order, rather than row by row from the disk
-            self._kept[number] = block
-            while len(self._kept) > self.window_blocks:
-                self._kept.popitem(last=False)
-            return block
+        """Return a block from the window, which it enters in the place of the oldest one."""
+        if self._window is None:
+            self._window = np.empty(
+                (self.window_blocks, self.block_rows, self.shape[1]), self.dtype
+            )
+        place = self._kept.pop(number, None)
+        if place is None:
+            begin = number * self.block_rows
+            rows = self._read(begin, min(begin + self.block_rows, len(self)))
+            place = len(self._kept)
+            if place == self.window_blocks:
+                _, place = self._kept.popitem(last=False)
+            self._window[place, : len(rows)] = rows
+        self._kept[number] = place
+        return self._window[place]
 
     def _read(self, begin, end):
-        with self._lock:
-            rows = self.source.read(begin, end)
+        rows = self.source.read(begin, end)
         try:
             return check_array(
                 rows,
@@ -139,7 +141,7 @@ class Scan:
         self.low, self.high = np.inf, -np.inf
         self.incomplete = False
         known, empty = np.zeros(rows.shape[1], bool), []
-        size = max(1, 8 * BLOCK_BYTES // max(1, rows.shape[1] * rows.dtype.itemsize))
+        size = max(1, PASS_BYTES // max(1, rows.shape[1] * rows.dtype.itemsize))
         for begin in range(0, len(rows), size):
             block = rows.as_read(slice(begin, begin + size))
             low, high = block.min(), block.max()
@@ -183,6 +185,15 @@ class AllBut:
         if isinstance(indices, slice):
             indices = np.arange(*indices.indices(self._length))
         return indices + np.searchsorted(self._before, indices, side="right")
+
+
+def _by_block(positions, block_rows):
+    """Yield the number of each block with some positions, and which of them are in it."""
+    if len(positions):
+        numbers = positions // block_rows
+        order = np.argsort(numbers, kind="stable")
+        for chosen in np.split(order, np.flatnonzero(np.diff(numbers[order])) + 1):
+            yield int(numbers[chosen[0]]), chosen
 
 
 def n_below(positions: Any, limit: np.ndarray) -> np.ndarray:
