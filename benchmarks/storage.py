@@ -66,7 +66,8 @@ def write(kind, n_rows, folder):
         schema = pa.schema([(name, pa.float32()) for name in names])
         with pyarrow.parquet.ParquetWriter(folder / "rows.parquet", schema) as writer:
             for _, rows in blocks(n_rows, "float32"):
-                writer.write_table(pa.table(list(rows.T.copy()), schema=schema))
+                table = pa.table(list(rows.T.copy()), schema=schema)
+                writer.write_table(table, row_group_size=4096)  # readers hold a part of a group
     else:
         import h5py
         import zarr
