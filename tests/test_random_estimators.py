@@ -14,6 +14,8 @@ import keras
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet
 import pytest
 from hypothesis import event, given, note
 from hypothesis import strategies as st
@@ -23,6 +25,7 @@ from sklearn.base import clone
 
 import skae
 from skae import AutoencoderTransformer
+from skae._data import stored
 
 # The beginnings of the errors that a user may get for valid parameters, and data that are finite
 # or missing.
@@ -75,6 +78,43 @@ def memory_mapped(X):
     return mapped
 
 
+class InBlocks:
+    """Rows that come in blocks, as often as they are asked for."""
+
+    def __init__(self, X):
+        self.X = X
+
+    def __iter__(self):
+        return iter([self.X[begin : begin + 11] for begin in range(0, len(self.X), 11)])
+
+
+class Slices:
+    """Rows in storage, which are read by slices."""
+
+    def __init__(self, X):
+        self.X, self.shape, self.dtype = X, X.shape, X.dtype
+
+    def __getitem__(self, key):
+        return self.X[key]
+
+
+def parquet(X):
+    table = pa.table({f"x{i}": X[:, i] for i in range(X.shape[1])})
+    with tempfile.TemporaryFile() as file:
+        pyarrow.parquet.write_table(table, file)
+        file.seek(0)
+        return pyarrow.parquet.ParquetFile(pa.BufferReader(file.read()))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def few_rows_are_read_in_blocks():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stored, "SMALL_BYTES", 0)
+        patch.setattr(stored, "BLOCK_BYTES", 300)
+        patch.setattr(stored, "WINDOW_BYTES", 2000)
+        yield
+
+
 CONTAINERS = {
     "C": np.ascontiguousarray,
     "F": np.asfortranarray,
@@ -82,6 +122,9 @@ CONTAINERS = {
     "read-only": read_only,
     "memory map": memory_mapped,
     "list": np.ndarray.tolist,
+    "blocks": InBlocks,
+    "slices": Slices,
+    "Parquet": parquet,
     "csr": lambda X: sparse.csr_array(X.astype(np.result_type(X, np.float32))),
     "csc": lambda X: sparse.csc_matrix(X.astype(np.result_type(X, np.float32))),
     "pandas": lambda X: pd.DataFrame(X, columns=[f"x{i}" for i in range(X.shape[1])]),
@@ -145,6 +188,7 @@ def parameters(draw, X, n_features):
         "init": draw(mostly("pca", "glorot_uniform")),
         "epochs": draw(mostly("auto", 1, 3)),
         "batch_size": draw(mostly("auto", 7, 1000)),
+        "shuffle": draw(mostly(True, False)),
         "early_stopping": draw(st.booleans()),
         "validation_fraction": draw(mostly(0.1, 0.9)),
         "warm_start": draw(st.booleans()),
@@ -159,7 +203,7 @@ def parameters(draw, X, n_features):
 
 @st.composite
 def cases(draw):
-    """Draw an estimator, rows, and the other arguments of fit."""
+    """Draw an estimator, rows, the container they are in, and the other arguments of fit."""
     shape = draw(st.sampled_from(SHAPES))
     content = draw(st.sampled_from(sorted(CONTENTS)))
     dtype = draw(st.sampled_from(DTYPES))
@@ -184,8 +228,8 @@ def cases(draw):
     estimator = AutoencoderTransformer(**draw(parameters(X, shape[1])))
     note(f"{content}, {np.dtype(dtype)}, {container}: X={X!r}")
     note(f"sample_weight={sample_weight!r}, X_val={X_val!r}")
-    X, X_val = (None if x is None else CONTAINERS[container](x) for x in (X, X_val))
-    return estimator, X, {"sample_weight": sample_weight, "X_val": X_val}
+    contained = [None if x is None else CONTAINERS[container](x) for x in (X, X_val)]
+    return estimator, X, contained[0], {"sample_weight": sample_weight, "X_val": contained[1]}
 
 
 def through_a_file(estimator):
@@ -235,9 +279,8 @@ def fit(estimator, X, options):
 
 @given(cases())
 def test_random_estimators_work_or_say_why_not(case):
-    estimator, X, options = case
-    n_rows = len(X) if isinstance(X, list) else X.shape[0]
-    dense = X.toarray() if sparse.issparse(X) else np.asarray(X)
+    estimator, dense, X, options = case
+    n_rows = len(dense)
     event(f"missing values: {np.isnan(dense).any()}")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # each has a test of its own
