@@ -176,6 +176,8 @@ def _shared_optimizer(identifier):
 class _Program:
     """A network, its optimizer and the compiled loop over a shard of batches."""
 
+    by_xla = True  # whether XLA may compile the loop
+
     def __init__(self, spec, loss, optimizer, batch_size, corrupted, holes):
         self.lock = threading.Lock()
         self.batch_size = batch_size
@@ -186,9 +188,10 @@ class _Program:
         # With hidden layers, other products take most of the time, and nothing is gained. Holding
         # kernels by columns also needs one variable for all weights.
         narrow = spec.dense and not spec.hidden_layer_sizes and elementwise(self._optimizer)
-        self._network = build(spec, dense=NarrowDense if narrow else keras.layers.Dense)
+        narrow = narrow and self.by_xla
+        network = build(spec, dense=NarrowDense if narrow else keras.layers.Dense)
+        self._network = network._replace(jit_compile=network.jit_compile and self.by_xla)
         # What a shard holds for each row: the input, the target if it differs, draws and labels.
-        network = self._network
         self._widths = (
             spec.n_features,
             spec.n_features * corrupted,
@@ -351,5 +354,9 @@ class _Program:
             row_loss = tf.cast(row_loss, share.dtype)
             loss = row_loss * share
         gradients = tape.gradient(loss, [variable.value for variable in variables])
-        self._optimizer.apply(gradients, variables)
+        self._optimizer.apply(self._reduced(gradients, share), variables)
         return loss
+
+    def _reduced(self, gradients, share):
+        """Return the gradients to apply; a program of several processes takes those of all."""
+        return gradients
