@@ -85,8 +85,8 @@ class Problem:
             array += rng.normal(scale=0.1, size=array.shape).astype(array.dtype)
         self.spec = in_units(candidate.spec)
         recipe = recipe_of(candidate, len(X))
-        self.recipe = recipe._replace(penalties=units.penalties(self.spec, candidate.loss, recipe.penalties))
-        self.units = units
+        penalties = units.penalties(self.spec, candidate.loss, recipe.penalties)
+        self.recipe, self.units = recipe._replace(penalties=penalties), units
         self.losses = []
 
     def look(self, losses, get_weights):
@@ -118,6 +118,262 @@ class Problem:
         return train(client, self.blocks(sizes), *given), self.losses
 
 
-def unshuffled(problem, monkeypatch):
-    problem.recipe = problem.recipe._replace(shuffle=False)
-    return problem
+def assert_equal(one, other):
+    for weights, expected in zip(one[0], other[0], strict=True):
+        assert_allclose(weights, expected, rtol=0, atol=1e-6)
+    assert_allclose(one[1], other[1], rtol=1e-5)
+
+
+def test_two_ranks_end_as_one_process_does(client):
+    """With labels and weights, and parts of any size, of which one is empty."""
+    rng = np.random.default_rng(0)
+    labels = np.stack([rng.integers(3, size=len(X)), rng.random(len(X)) < 0.7], axis=1)
+    given = {"labels": labels.astype(np.float32), "head": Head("classes", 3)}
+    weights = rng.uniform(0.5, 3, len(X))
+    problem = Problem(weights=weights, shuffle=False, label_weight=0.5, **given)
+    assert_equal(problem.on(client), problem.here())
+
+
+def test_an_optimizer_that_looks_at_all_gradients_ends_so_too(client):
+    """Its last batch has one row, so that one of the ranks has none."""
+    config = {"class_name": "SGD", "config": {"global_clipnorm": 0.1, "momentum": 0.9}}
+    problem = Problem(X[:385], optimizer=config, shuffle=False)
+    assert_equal(problem.on(client, (86, 300)), problem.here())
+
+
+def test_one_row_a_batch_is_trained_on_in_one_rank_with_the_same_shuffle(client):
+    problem = Problem(X[:30], batch_size=1, epochs=2)
+    assert_equal(problem.on(client, (31,)), problem.here())
+
+
+def test_noise_and_a_variational_code_are_trained_with(client):
+    problem = Problem(X[:385], epochs=8, noise=0.1, kl_weight=0.1)
+    losses = problem.on(client, (86, 300))[1]
+    assert len(losses) == 8
+    assert losses[-1] < losses[0]
+
+
+@pytest.mark.parametrize("n_workers", [1, 2, 3, 7, 100])
+@pytest.mark.parametrize(("n_rows", "batch_size"), [(100, 32), (97, 32), (5, 32), (64, 64), (9, 2)])
+def test_each_row_belongs_to_one_rank_and_batches_stay_whole(n_workers, n_rows, batch_size):
+    plan, places = shares(n_workers, n_rows, batch_size), np.arange(n_rows)
+    assert len(plan) == min(n_workers, n_rows, batch_size)
+    assert_array_equal(sum(share.has(places).astype(int) for share in plan), 1)
+    for share in plan:
+        own = share.select(places)
+        assert len(own) == share.n_own > 0
+        assert_array_equal(share.positions(own), np.arange(share.n_own))
+        batches = np.repeat(np.arange(share.n_batches), share.batch_rows)[: share.n_own]
+        assert_array_equal(own // share.batch_size, batches)
+    assert not any(share.has(np.array([-1])).any() for share in plan)
+
+
+def test_a_killed_rank_is_an_error_and_the_next_fit_works(client):
+    problem = Problem(epochs=500)
+
+    def kill(losses, get_weights):
+        if len(problem.losses) == 2:
+            ranks()[1].kill()
+            problem.killed = time.monotonic()
+        return problem.look(losses, get_weights)
+
+    with pytest.raises(RuntimeError, match=r"rank \d of 2, on the worker tcp.* killed by SIGKILL"):
+        problem.on(client, monitor=kill)
+    assert time.monotonic() - problem.killed < SOON
+    assert ranks() == []
+    assert len(Problem(epochs=2).on(client)[1]) == 2
+
+
+def test_a_killed_worker_is_an_error_and_its_rank_ends(client):
+    problem = Problem(epochs=500)
+    pids = client.run(os.getpid)
+
+    def kill(losses, get_weights):
+        if len(problem.losses) == 2:
+            os.kill(next(iter(pids.values())), signal.SIGKILL)
+            problem.killed = time.monotonic()
+        return problem.look(losses, get_weights)
+
+    with pytest.raises(RuntimeError, match="was lost, since its worker has left") as caught:
+        problem.on(client, monitor=kill)
+    assert next(iter(pids)) in str(caught.value)
+    assert time.monotonic() - problem.killed < SOON
+    assert ranks() == []
+    client.wait_for_workers(2, timeout=SOON)
+
+
+def test_a_worker_that_does_not_come_is_named(client, monkeypatch):
+    monkeypatch.setattr(crew_module, "MEETING", 2.0)
+    busy = sorted(client.nthreads())[0]
+    sleeping = client.submit(time.sleep, 6, workers=[busy], pure=False)
+    begin = time.monotonic()
+    with pytest.raises(RuntimeError, match=f"after 2 seconds .*{busy}.* did not start"):
+        Problem().on(client)
+    assert time.monotonic() - begin < SOON
+    sleeping.result()
+
+
+def test_what_a_rank_raises_is_said(client):
+    def spoiled(batch, rng):
+        raise ZeroDivisionError("all is spoiled")
+
+    with pytest.raises(RuntimeError, match="raised ZeroDivisionError: all is spoiled"):
+        Problem(noise=spoiled).on(client)
+
+
+def test_parts_of_other_widths_are_refused(client):
+    problem = Problem()
+    blocks = problem.blocks((200, 0, 7, 197))
+    blocks.parts[2] = da.from_array(X[:7, :-1], chunks=-1).to_delayed().item()
+    given = problem.spec, problem.begin, problem.recipe, problem.look
+    with pytest.raises(ValueError, match=r"array of 64 columns .* shape \(7, 63\) in part 2"):
+        train(client, blocks, *given)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
+def test_an_interrupt_ends_all_ranks(client, error):
+    """So does an error of the monitor, as after a loss of nan."""
+
+    def interrupt(losses, get_weights):
+        raise error
+
+    with pytest.raises(error):
+        Problem().on(client, monitor=interrupt)
+
+
+CLIENT = """
+import pickle, sys
+from distributed import Client
+from skae._dask.training import train
+if __name__ == "__main__":
+    blocks, *given = pickle.load(sys.stdin.buffer)
+    def monitor(losses, get_weights):
+        print("training", flush=True)
+    train(Client(sys.argv[1]), blocks, *given, monitor)
+"""
+
+
+def test_no_rank_outlives_its_client(client):
+    problem = Problem(epochs=100_000)
+    given = problem.blocks((404,)), problem.spec, problem.begin, problem.recipe
+    command = [sys.executable, "-c", CLIENT, client.scheduler.address]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        other.stdin.write(cloudpickle.dumps(given))
+        other.stdin.close()
+        assert other.stdout.readline() == b"training\n"
+        assert len(ranks()) == 2
+        other.kill()
+    deadline = time.monotonic() + SOON
+    while ranks() and time.monotonic() < deadline:
+        time.sleep(0.1)
+
+
+def test_a_search_on_a_cluster_finds_what_one_here_finds(client):
+    def best():
+        estimator = AutoencoderTransformer(4, hidden_layer_sizes=(), random_state=0)
+        search = GridSearchCV(estimator, {"n_components": [2, 5]}, cv=2).fit(X)
+        return search.best_params_, search.cv_results_["mean_test_score"]
+
+    with joblib.parallel_backend("dask"):
+        params, scores = best()
+    assert params == best()[0] == {"n_components": 5}
+    assert_allclose(scores, best()[1], rtol=1e-5)
+
+
+def test_objects_of_dask_and_the_client_are_recognized(client):
+    array, frame = da.ones((4, 3), chunks=2), dd.from_pandas(pd.DataFrame(X[:9]), npartitions=2)
+    assert all(is_dask(one) for one in (array, array[:, 0], frame, frame[0]))
+    assert not any(is_dask(one) for one in (X, pd.DataFrame(X), [[1]], None))
+    assert active_client() is client
+    assert client.submit(active_client, pure=False).result() is None
+
+
+def test_without_dask_nothing_of_it_is_imported():
+    code = "import sys, skae, skae._dask as d; d.is_dask(0); d.active_client(); print(*sys.modules)"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"dask", "distributed"} & {*out.stdout.split()}
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    """An estimator, and the same one fitted to rows with names, which returns frames."""
+    estimator = AutoencoderTransformer(3, hidden_layer_sizes=(), random_state=0).fit(X)
+    named = AutoencoderTransformer(3, hidden_layer_sizes=(), random_state=0).fit(frame_of(X))
+    return estimator, named.set_output(transform="pandas")
+
+
+def frame_of(X):
+    return pd.DataFrame(X, columns=[f"pixel{i}" for i in range(X.shape[1])])
+
+
+METHODS = [
+    ("transform", {}),
+    ("reconstruct", {}),
+    ("score_samples", {}),
+    ("reconstruction_error", {"per_feature": True}),
+]
+
+
+@pytest.mark.parametrize(("method", "options"), METHODS)
+def test_results_for_arrays_are_lazy(fitted, method, options):
+    expected = getattr(fitted[0], method)(X, **options)
+    rows = da.from_array(X, chunks=((200, 0, 203), (30, 34)))
+    rows = rows.map_blocks(lambda block: block.copy(), meta=np.empty((0, 0), X.dtype))
+    result = lazily(fitted[0], method, rows, **options)
+    assert (result.shape, result.dtype) == (expected.shape, expected.dtype)
+    assert result.chunks == ((200, 0, 203), *((n,) for n in expected.shape[1:]))
+    for scheduler in ("synchronous", "threads"):
+        assert_allclose(result.compute(scheduler=scheduler), expected, atol=1e-6)
+
+
+def test_results_for_arrays_of_unknown_chunks_are_lazy(fitted):
+    rows = da.from_array(X, chunks=150)
+    bright = lazily(fitted[0], "transform", rows[rows[:, 20] > 0.5])
+    assert np.isnan(bright.shape[0])
+    assert bright.shape[1] == 3
+    expected = fitted[0].transform(X[X[:, 20] > 0.5])
+    assert_allclose(bright.compute(scheduler="synchronous"), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(("method", "options"), METHODS)
+def test_results_for_frames_have_names(fitted, method, options):
+    frame = frame_of(X)
+    expected = getattr(fitted[1], method)(frame, **options)
+    result = lazily(fitted[1], method, dd.from_pandas(frame, npartitions=3), **options)
+    computed = result.compute(scheduler="synchronous")
+    if expected.ndim == 1:
+        assert_allclose(computed, expected, atol=1e-6)
+        return
+    assert list(result.columns) == list(expected.columns)
+    assert (result.dtypes == np.float32).all()
+    pd.testing.assert_frame_equal(computed, expected, atol=1e-6)
+
+
+def test_frames_become_arrays_unless_frames_are_asked_for(fitted):
+    codes = lazily(fitted[0], "transform", dd.from_pandas(pd.DataFrame(X), npartitions=3))
+    assert isinstance(codes, da.Array)
+    expected = fitted[0].transform(X)
+    assert_allclose(codes.compute(scheduler="synchronous"), expected, atol=1e-6)
+
+
+def test_nothing_is_computed_and_the_estimator_travels_once(fitted):
+    def fail(block):
+        raise AssertionError("computed")
+
+    estimator = AutoencoderTransformer(3, epochs=1, random_state=0).partial_fit(X)
+    weights = sum(array.nbytes for array in estimator.weights_)
+    rows = da.zeros(X.shape, chunks=(20, -1)).map_blocks(fail, meta=np.empty((0, 0)))
+    graph = dict(lazily(estimator, "transform", rows).__dask_graph__())
+    sizes = [len(cloudpickle.dumps(task)) for task in graph.values()]
+    assert len(sizes) > 40
+    *others, largest = sorted(sizes)
+    assert others[-1] < weights / 10
+    assert weights < largest < 1.1 * weights  # without the state of the optimizer
+    assert hasattr(estimator, "_stream")
+    with pytest.raises(ValueError, match="X has 5 features"):
+        lazily(estimator, "transform", rows[:, :5])
+
+
+def test_a_cluster_encodes(client, fitted):
+    codes = lazily(fitted[0], "transform", da.from_array(X, chunks=100)).compute()
+    assert_allclose(codes, fitted[0].transform(X), atol=1e-6)

@@ -1,7 +1,7 @@
 """Dask: training on a cluster, and lazy results.
 
 The client, which is the process that calls `fit`, starts a task on each worker, and each task
-starts a process, a rank, which trains. Only `rank.py` runs there, and only there is TensorFlow used.
+starts a process, a rank, in which TensorFlow trains.
 """
 
 import sys
@@ -18,7 +18,7 @@ def is_dask(X: Any) -> bool:
 def active_client() -> Any:
     """Return the client of a Dask cluster that this process uses, or None.
 
-    It is None in a task of a cluster too, as in a search over Dask: each fit then stays where it is.
+    It is None in a task of a cluster too, as in a search over Dask: each fit stays where it is.
     """
     distributed = sys.modules.get("distributed")
     if distributed is None:

@@ -16,7 +16,7 @@ from skae._dask.mailbox import Mailbox
 POLL = 0.2  # seconds between two looks whether the rank lives and the client still wants it
 
 
-class Cancelled(Exception):
+class CancelledError(Exception):
     """The client has gone, or no longer waits for the result."""
 
 
@@ -32,7 +32,7 @@ def attend(rank: int, up: str, down: str, job: bytes) -> None:
     process = Process(get_worker())
     try:
         _attend(process, rank, messages, answers, job)
-    except Cancelled:
+    except CancelledError:
         pass
     except Exception as error:
         found = process.death() or ("raised", f"{type(error).__name__}: {error}")
@@ -125,7 +125,7 @@ class Process:
         """Raise if the rank has ended, or if nobody wants it any more."""
         task = self.worker.state.tasks.get(self._key)
         if task is None or task.state in ("cancelled", "released", "resumed"):
-            raise Cancelled
+            raise CancelledError
         if self._process.poll() is not None and not self._connection.poll():
             raise EOFError
 

@@ -17,10 +17,9 @@ from skae._keras.feed import Feed
 from skae._keras.training import Recipe, _Program, _shared_optimizer
 from skae._network.spec import NetworkSpec
 
-# Numbers of a group of processes and of its first sum. TensorFlow's strategies count from 1 and 100.
+# The numbers of the ranks as a group, and of its sums. TensorFlow's strategies count from 1.
 GROUP = 1000
-FIRST = 100_000
-_instances = itertools.count(FIRST)
+_instances = itertools.count(100_000)
 
 
 class Place(NamedTuple):
@@ -109,9 +108,10 @@ class _RankProgram(_Program):
         if self._n_ranks > 1:
             sums = _sum(tf.concat(parts, 0), self._n_ranks, GROUP)
             parts = tf.split(sums, [math.prod(part.shape) for part in parts])
-        means = (part / parts[-1] for part in parts[:-1])
-        shaped = iter([tf.cast(tf.reshape(m, g.shape), g.dtype) for m, g in zip(means, known, strict=True)])
-        return [None if g is None else next(shaped) for g in gradients]
+        *parts, weight = parts
+        pairs = zip(parts, known, strict=True)
+        means = iter([tf.cast(tf.reshape(p / weight, g.shape), g.dtype) for p, g in pairs])
+        return [None if g is None else next(means) for g in gradients]
 
 
 def _sum(vector, n_ranks, instance):
