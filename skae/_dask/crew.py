@@ -15,7 +15,7 @@ ENDING = 10.0  # seconds to wait for ranks to end
 # Seconds after a failure to wait for others. The ranks that are left fail as well, and what they
 # say is not the cause.
 CAUSES = 1.5
-POLL = 0.5
+POLL, SHORT = 0.5, 0.1
 # What may happen to a rank, with the way out. The first of these that is found is the cause.
 WAYS_OUT = {
     "lost": "The log of the worker may say why it ended.",
@@ -42,7 +42,7 @@ class Crew:
         self._down = [Mailbox(f"{name}-{rank}", client) for rank in range(len(workers))]
         self._heard: list[deque] = [deque() for _ in workers]
         self._tasks: list = []
-        self._started: set[int] = set()
+        self._begun: set[int] = set()  # ranks whose tasks run or have run
         self._ended: set[int] = set()
         self._failures: list[Failure] = []
 
@@ -66,8 +66,10 @@ class Crew:
         with contextlib.suppress(Exception):
             self._client.cancel(self._tasks)
             deadline = time.monotonic() + ENDING
-            while self._living() - self._ended and time.monotonic() < deadline:
-                self._take(POLL)
+            while self._take(0) or (self._begun - self._ended) & self._living():
+                if time.monotonic() > deadline:
+                    break
+                time.sleep(SHORT)
             for mailbox in (self._up, *self._down):
                 mailbox.close()
 
@@ -147,10 +149,11 @@ class Crew:
             self._ended.add(rank)
         elif kind == "failed":
             self._failures.append(Failure(rank, *content))
-        elif kind == "started" and rank in self._started:
+        elif kind == "begun" and rank in self._begun:
             self._failures.append(Failure(rank, "lost", "was lost, since its worker was restarted"))
+        elif kind == "begun":
+            self._begun.add(rank)
         else:
-            self._started |= {rank} if kind == "started" else set()
             self._heard[rank].append((kind, content))
         return True
 
@@ -161,8 +164,10 @@ class Crew:
 
     def _check(self):
         """Look for ranks that can't say that they have failed."""
-        living = self._living()
+        living, known = self._living(), {failure.rank for failure in self._failures}
         for rank, task in enumerate(self._tasks):
+            if rank in known:
+                continue
             if rank not in living:
                 failure = Failure(rank, "lost", "was lost, since its worker has left the cluster")
                 self._failures.append(failure)
@@ -176,11 +181,12 @@ class Crew:
 
     def _failed(self):
         """Return an error with the cause of the first failure."""
-        deadline, found = time.monotonic() + CAUSES, {*()}
-        while not found & {"lost", "killed"} and time.monotonic() < deadline:
-            if not self._take(POLL / 2):
+        deadline = time.monotonic() + CAUSES
+        while time.monotonic() < deadline:
+            if not self._take(SHORT):
                 self._check()
-            found = {failure.kind for failure in self._failures}
+            if {"lost", "killed"} & {failure.kind for failure in self._failures}:
+                break
         order = list(WAYS_OUT)
         cause = min(self._failures, key=lambda failure: order.index(failure.kind))
         return RuntimeError(

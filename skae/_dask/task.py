@@ -29,6 +29,7 @@ def attend(rank: int, up: str, down: str, job: bytes) -> None:
     # Other tasks may use this thread's place: the client may have rows to compute here.
     secede()
     messages, answers = Mailbox(up), Mailbox(down)
+    messages.put((rank, "begun", None))
     process = Process(get_worker())
     try:
         _attend(process, rank, messages, answers, job)

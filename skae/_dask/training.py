@@ -19,7 +19,7 @@ from skae._dask.cutting import cut
 from skae._dask.rank import Job
 from skae._dask.shares import Share, shares
 
-POLL = 0.5  # seconds between two looks at tasks that take their time
+POLL = 0.1  # seconds between two looks at tasks that take their time
 
 
 class Blocks(NamedTuple):
@@ -106,6 +106,7 @@ def _hand_out(crew, pieces):
         ready = [future for future in pieces if future.done()]
         for future in ready:
             if future.status != "finished":
+                crew.look_after(POLL)  # if a worker was lost, this says it better
                 raise future.exception()
             crew.tell(pieces[future], future)
             del pieces[future]

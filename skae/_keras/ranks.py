@@ -55,7 +55,7 @@ def train(
         recipe = recipe._replace(seed=[*seed, place.rank])
     optimizer, _ = _shared_optimizer(recipe.optimizer)
     key = spec.without_weights(), recipe.loss, optimizer, place.batch_rows
-    program = _RankProgram(*key, recipe.corrupt is not None, recipe.holes, place.n_ranks)
+    program = _RankProgram(place.n_ranks, *key, recipe.corrupt is not None, recipe.holes)
     with _RankFeed(rows, program, recipe, place) as feed:
         program.reset(weights, recipe)
         for losses in feed.train():
@@ -97,8 +97,8 @@ class _RankProgram(_Program):
 
     by_xla = False
 
-    def __init__(self, *description):
-        *description, self._n_ranks = description
+    def __init__(self, n_ranks, *description):
+        self._n_ranks = n_ranks
         super().__init__(*description)
 
     def _reduced(self, gradients, share):
