@@ -66,10 +66,9 @@ class Crew:
         with contextlib.suppress(Exception):
             self._client.cancel(self._tasks)
             deadline = time.monotonic() + ENDING
-            while self._take(0) or (self._begun - self._ended) & self._living():
+            while self._take(SHORT) or (self._begun - self._ended) & self._living():
                 if time.monotonic() > deadline:
                     break
-                time.sleep(SHORT)
             for mailbox in (self._up, *self._down):
                 mailbox.close()
 

@@ -1,7 +1,7 @@
 """Train in one of several processes, the ranks, which reduce gradients after each step.
 
 Each rank has its own rows of each batch. TensorFlow's collectives sum the gradients of all ranks,
-so that all make the same step. XLA does not compile them, so the loop runs without it.
+so that all make the same step. XLA does not compile them, so it compiles the gradients alone.
 """
 
 import itertools
@@ -95,13 +95,20 @@ class _RankFeed(Feed):
 class _RankProgram(_Program):
     """A program whose steps are those of all ranks together."""
 
-    by_xla = False
+    whole = False
 
-    def __init__(self, n_ranks, *description):
+    def __init__(self, n_ranks, spec, *description):
         self._n_ranks = n_ranks
-        super().__init__(*description)
+        local = super()._gradients
+        self._local = tf.function(local, jit_compile=spec.dense, autograph=False)
+        super().__init__(spec, *description)
+
+    def _gradients(self, inputs, target, share):
+        loss, gradients = self._local(inputs, target, share)
+        return loss, self._reduced(gradients, share)
 
     def _reduced(self, gradients, share):
+        """Return the gradients of the weighted mean over all ranks."""
         known = [tf.convert_to_tensor(g) for g in gradients if g is not None]
         flat = [tf.reshape(tf.cast(g, share.dtype), [-1]) for g in known]
         parts = [*flat, tf.reshape(tf.reduce_sum(share), [1])]

@@ -176,7 +176,7 @@ def _shared_optimizer(identifier):
 class _Program:
     """A network, its optimizer and the compiled loop over a shard of batches."""
 
-    by_xla = True  # whether XLA may compile the loop
+    whole = True  # whether XLA may compile the loop as a whole
 
     def __init__(self, spec, loss, optimizer, batch_size, corrupted, holes):
         self.lock = threading.Lock()
@@ -188,10 +188,9 @@ class _Program:
         # With hidden layers, other products take most of the time, and nothing is gained. Holding
         # kernels by columns also needs one variable for all weights.
         narrow = spec.dense and not spec.hidden_layer_sizes and elementwise(self._optimizer)
-        narrow = narrow and self.by_xla
-        network = build(spec, dense=NarrowDense if narrow else keras.layers.Dense)
-        self._network = network._replace(jit_compile=network.jit_compile and self.by_xla)
+        self._network = build(spec, dense=NarrowDense if narrow else keras.layers.Dense)
         # What a shard holds for each row: the input, the target if it differs, draws and labels.
+        network = self._network
         self._widths = (
             spec.n_features,
             spec.n_features * corrupted,
@@ -215,7 +214,7 @@ class _Program:
     def _traced(self, shard):
         function = tf.function(
             self._run,
-            jit_compile=self._network.jit_compile,
+            jit_compile=self._network.jit_compile and self.whole,
             autograph=False,
             input_signature=[
                 *(tf.TensorSpec(array.shape, self.dtype) for array in shard),
@@ -344,6 +343,12 @@ class _Program:
 
     def _step(self, inputs, target, share, rate):
         self._rate = rate
+        loss, gradients = self._gradients(inputs, target, share)
+        self._optimizer.apply(gradients, self._trained.variables)
+        return loss
+
+    def _gradients(self, inputs, target, share):
+        """Return the loss of each row, and the gradients of their sum."""
         variables = self._trained.variables
         with tf.GradientTape() as tape:
             reconstruction, penalties = self._trained.forward(inputs)
@@ -353,10 +358,4 @@ class _Program:
             # The layers of a custom network may compute in another precision than that of the rows.
             row_loss = tf.cast(row_loss, share.dtype)
             loss = row_loss * share
-        gradients = tape.gradient(loss, [variable.value for variable in variables])
-        self._optimizer.apply(self._reduced(gradients, share), variables)
-        return loss
-
-    def _reduced(self, gradients, share):
-        """Return the gradients to apply; a program of several processes takes those of all."""
-        return gradients
+        return loss, tape.gradient(loss, [variable.value for variable in variables])
