@@ -16,12 +16,14 @@ import psutil
 import pytest
 from distributed import Client, LocalCluster
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
 from sklearn.datasets import load_digits
 from sklearn.model_selection import GridSearchCV
 
 from skae import AutoencoderTransformer
-from skae._dask import active_client, is_dask
+from skae._dask import active_client, is_dask, lazy
 from skae._dask import crew as crew_module
+from skae._dask.cutting import cut, row_parts
 from skae._dask.lazy import lazily
 from skae._dask.shares import shares
 from skae._dask.training import Blocks, train
@@ -107,11 +109,12 @@ class Problem:
 
     def blocks(self, sizes):
         """Return the rows in parts of given sizes, and one more row that is not trained on."""
-        parts = np.split(np.vstack([X[:1], self.rows.X]), np.cumsum(sizes)[:-1])
+        rows = da.from_array(np.vstack([X[:1], self.rows.X]), chunks=(sizes, 30))
         orders = np.split(np.arange(-1, len(self.rows.X)), np.cumsum(sizes)[:-1])
-        parts = [da.from_array(part, chunks=-1).to_delayed().item() for part in parts]
         units = self.units.mean, self.units.scale
-        return Blocks(parts, orders, "float32", *units, self.rows.weights, self.rows.labels)
+        return Blocks(
+            row_parts(rows), orders, "float32", *units, self.rows.weights, self.rows.labels
+        )
 
     def on(self, client, sizes=(200, 0, 7, 197), monitor=None):
         """Train on a cluster."""
@@ -170,6 +173,18 @@ def test_each_row_belongs_to_one_rank_and_batches_stay_whole(n_workers, n_rows, 
     assert not any(share.has(np.array([-1])).any() for share in plan)
 
 
+def test_parts_of_frames_and_sparse_arrays_are_cut():
+    plan, places = shares(2, 4, 4), np.array([3, -1, 1, 0, 2])
+    frame = pd.DataFrame({"a": [1, 2, 3, 4, None], "b": 7}).astype("Int64")
+    for rows in row_parts(dd.from_pandas(frame, npartitions=1)):
+        even, odd = cut(rows.compute(scheduler="sync"), places, plan, 2, "float32", "part 0")
+    assert_array_equal(even[0], [0, 2])
+    assert_array_equal(odd[0], [3, 1])
+    assert_array_equal(even[1], np.array([[4, 7], [np.nan, 7]], np.float32))
+    rows = sparse.csr_matrix(frame.fillna(0).to_numpy(np.float32))
+    assert_array_equal(cut(rows, places, plan, 2, "float32", "part 0")[1][1], [[1, 7], [3, 7]])
+
+
 def test_a_killed_rank_is_an_error_and_the_next_fit_works(client):
     problem = Problem(epochs=500)
 
@@ -226,7 +241,7 @@ def test_what_a_rank_raises_is_said(client):
 def test_parts_of_other_widths_are_refused(client):
     problem = Problem()
     blocks = problem.blocks((200, 0, 7, 197))
-    blocks.parts[2] = da.from_array(X[:7, :-1], chunks=-1).to_delayed().item()
+    blocks.parts[2] = row_parts(da.from_array(X[:7, :-1]))[0]
     given = problem.spec, problem.begin, problem.recipe, problem.look
     with pytest.raises(ValueError, match=r"array of 64 columns .* shape \(7, 63\) in part 2"):
         train(client, blocks, *given)
@@ -346,6 +361,15 @@ def test_results_for_frames_have_names(fitted, method, options):
     assert list(result.columns) == list(expected.columns)
     assert (result.dtypes == np.float32).all()
     pd.testing.assert_frame_equal(computed, expected, atol=1e-6)
+
+
+def test_a_lazy_method_leaves_frames_of_dask_as_they_are(fitted):
+    """scikit-learn would compute them, to make frames of pandas."""
+    frame = frame_of(X)
+    rows = dd.from_pandas(frame, npartitions=3)
+    transform = lazy(AutoencoderTransformer.transform)
+    assert isinstance(transform(fitted[1], rows), dd.DataFrame)
+    pd.testing.assert_frame_equal(transform(fitted[1], frame), fitted[1].transform(frame))
 
 
 def test_frames_become_arrays_unless_frames_are_asked_for(fitted):

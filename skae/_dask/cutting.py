@@ -7,6 +7,11 @@ import numpy as np
 from skae._dask.shares import Share
 
 
+def row_parts(X: Any) -> list:
+    """Return the parts of the rows of an array or frame of Dask, as delayed objects."""
+    return X.to_delayed() if hasattr(X, "iloc") else [*X.rechunk({1: -1}).to_delayed().ravel()]
+
+
 def cut(
     part: Any, places: np.ndarray, shares: list[Share], n_features: int, dtype: str, name: str
 ) -> list[tuple[np.ndarray, np.ndarray]]:
