@@ -45,6 +45,7 @@ class Crew:
         self._begun: set[int] = set()  # ranks whose tasks run or have run
         self._ended: set[int] = set()
         self._failures: list[Failure] = []
+        self.pieces: dict = {}  # futures of rows, with the ranks that they are for
 
     def __enter__(self) -> Self:
         try:
@@ -132,11 +133,14 @@ class Crew:
         )
 
     def look_after(self, seconds: float) -> None:
-        """Wait for a message, for so many seconds at most, and raise if a rank has failed."""
-        if not self._take(seconds):
+        """Wait for a message, for so many seconds at most, and raise if anything has failed."""
+        broken = [piece for piece in self.pieces if piece.status not in ("pending", "finished")]
+        if not self._take(seconds) or broken:
             self._check()
         if self._failures:
             raise self._failed()
+        if broken:
+            raise broken[0].exception()
 
     def _take(self, seconds):
         """Take one message, and return whether there was one."""

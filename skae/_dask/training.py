@@ -49,9 +49,9 @@ def train(
         plan = shares(len(workers), n_rows, recipe.batch_size)
         jobs = [_job(share, blocks, spec, recipe, weights) for share in plan]
         with Crew(client, workers[: len(plan)], jobs) as crew:
-            pieces = _pieces(client, blocks, plan, spec.n_features)
+            crew.pieces = _pieces(client, blocks, plan, spec.n_features)
             crew.meet()
-            _hand_out(crew, pieces)
+            _hand_out(crew)
             return _follow(crew, monitor)
 
 
@@ -100,16 +100,12 @@ def _pieces(client, blocks, plan, n_features):
     return {future: i % len(plan) for i, future in enumerate(futures)}
 
 
-def _hand_out(crew, pieces):
+def _hand_out(crew):
     """Send the pieces to their ranks as they are ready, and wait until all have arrived."""
-    while pieces:
-        ready = [future for future in pieces if future.done()]
+    while crew.pieces:
+        ready = [future for future in crew.pieces if future.status == "finished"]
         for future in ready:
-            if future.status != "finished":
-                crew.look_after(POLL)  # if a worker was lost, this says it better
-                raise future.exception()
-            crew.tell(pieces[future], future)
-            del pieces[future]
+            crew.tell(crew.pieces.pop(future), future)
         if not ready:
             crew.look_after(POLL)
     crew.tell_all(None)
