@@ -34,7 +34,7 @@ def load_framework(*, replay: bool = False) -> None:
     if "skae._keras.training" not in sys.modules:
         try:
             new = "tensorflow" not in sys.modules
-            shown = contextlib.nullcontext() if not new else _without_start_up_lines(replay)
+            shown = contextlib.nullcontext() if not new else without_start_up_lines(replay)
             with shown, ThreadPoolExecutor(1) as thread:
                 thread.submit(_import, new).result()
         except ModuleNotFoundError as error:
@@ -55,7 +55,7 @@ def _import(new):
 
 
 @contextlib.contextmanager
-def _without_start_up_lines(replay: bool) -> Iterator[None]:
+def without_start_up_lines(replay: bool = False) -> Iterator[None]:
     """Keep what is written to the file descriptor of stderr; then write it, but for those lines.
 
     TensorFlow writes there from C++. The descriptor belongs to the whole process, so it is left

@@ -22,7 +22,10 @@ PAGES = {
 }
 WITH_EXAMPLES = [name for name, path in PAGES.items() if ">>>" in path.read_text()]
 # A page and the first line of a block of Python that is not run: the reason.
-NOT_RUN: dict[tuple[str, str], str] = {}
+NOT_RUN: dict[tuple[str, str], str] = {
+    ("guide/clusters.rst", "import dask.array as da"): "tests/test_dask.py starts a cluster",
+    ("guide/clusters.rst", "import joblib"): "it needs the cluster of the block before",
+}
 
 # A directive for code, or a paragraph that ends in "::", with a block of code below it.
 START = re.compile(r" *(?:\.\. (?:code|code-block|sourcecode)::(?P<language>.*)|(?!\.\. ).*::\s*)")

@@ -26,6 +26,7 @@ ROOMS = {
     "_files": {"_network", "_parameters"},
     "_fitting": {"_data", "_keras", "_network", "_parameters"},
     "_parameters": {"_data", "_network"},
+    "_dask": {"_data", "_keras"},
     "_keras": {"_network"},
     "_data": {"_network"},
     "_network": set(),

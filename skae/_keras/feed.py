@@ -54,7 +54,7 @@ class Feed:
         self._corrupt = recipe.corrupt
         self._rng = np.random.default_rng(recipe.seed)
         self._shuffle = recipe.shuffle
-        self._steps_per_epoch = -(-len(rows) // program.batch_size)
+        self._steps_per_epoch = self._n_batches()
         planned = -(-recipe.n_steps // self._steps_per_epoch)
         n_epochs = planned if recipe.n_epochs is None else min(recipe.n_epochs, planned)
         self._n_steps = min(recipe.n_steps, n_epochs * self._steps_per_epoch)
@@ -83,10 +83,21 @@ class Feed:
             advance(done / self._steps_per_epoch)
             if done % self._steps_per_check and done < self._n_steps:
                 continue
-            means, weights = np.concatenate(losses), np.concatenate(totals)
-            begins = range(0, len(means), self._steps_per_epoch)  # the last epoch may be short
-            yield np.add.reduceat(means * weights, begins) / np.add.reduceat(weights, begins)
+            yield self._means(np.concatenate(losses), np.concatenate(totals))
             losses, totals = [], []
+
+    def _n_batches(self) -> int:
+        """Return the number of batches in an epoch."""
+        return -(-len(self._rows) // self._program.batch_size)
+
+    def _means(self, losses, weights):
+        """Return the mean loss of each epoch, from the losses and weights of its batches."""
+        begins = range(0, len(losses), self._steps_per_epoch)  # the last epoch may be short
+        return np.add.reduceat(losses * weights, begins) / np.add.reduceat(weights, begins)
+
+    def _share(self, weights, totals, out):
+        """Write what the loss of each row is multiplied by."""
+        np.divide(weights, totals[:, None], out=out, casting="same_kind")
 
     def _parts(self) -> Iterator[np.ndarray]:
         """Yield the rates of all steps, one shard at a time; a shard ends where a check is due."""
@@ -163,7 +174,7 @@ class Feed:
         if self._corrupt is not None:
             for i, n_rows in enumerate(sizes):
                 shard.clean[i] = X[i]
-                corrupted = self._corrupt(X[i, :n_rows], self._rng)
+                corrupted = self._corrupt(X[i, : max(1, n_rows)], self._rng)
                 X[i] = np.resize(corrupted, X[i].shape)
                 self._rng.standard_normal(out=shard.draws[i], dtype=shard.draws.dtype)
             self._rows.to_units(shard.clean[:n])
@@ -177,5 +188,5 @@ class Feed:
             weights = self._rows.weights[indices]
         weights[np.arange(size) >= sizes[:, None]] = 0
         totals = weights.sum(axis=1, dtype=np.float64)
-        np.divide(weights, totals[:, None], out=shard.shares[:n], casting="same_kind")
+        self._share(weights, totals, shard.shares[:n])
         return totals

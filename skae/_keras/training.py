@@ -176,6 +176,8 @@ def _shared_optimizer(identifier):
 class _Program:
     """A network, its optimizer and the compiled loop over a shard of batches."""
 
+    whole = True  # whether XLA may compile the loop as a whole
+
     def __init__(self, spec, loss, optimizer, batch_size, corrupted, holes):
         self.lock = threading.Lock()
         self.batch_size = batch_size
@@ -212,7 +214,7 @@ class _Program:
     def _traced(self, shard):
         function = tf.function(
             self._run,
-            jit_compile=self._network.jit_compile,
+            jit_compile=self._network.jit_compile and self.whole,
             autograph=False,
             input_signature=[
                 *(tf.TensorSpec(array.shape, self.dtype) for array in shard),
@@ -341,6 +343,12 @@ class _Program:
 
     def _step(self, inputs, target, share, rate):
         self._rate = rate
+        loss, gradients = self._gradients(inputs, target, share)
+        self._optimizer.apply(gradients, self._trained.variables)
+        return loss
+
+    def _gradients(self, inputs, target, share):
+        """Return the loss of each row, and the gradients of their sum."""
         variables = self._trained.variables
         with tf.GradientTape() as tape:
             reconstruction, penalties = self._trained.forward(inputs)
@@ -350,6 +358,4 @@ class _Program:
             # The layers of a custom network may compute in another precision than that of the rows.
             row_loss = tf.cast(row_loss, share.dtype)
             loss = row_loss * share
-        gradients = tape.gradient(loss, [variable.value for variable in variables])
-        self._optimizer.apply(gradients, variables)
-        return loss
+        return loss, tape.gradient(loss, [variable.value for variable in variables])

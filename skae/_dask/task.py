@@ -1,0 +1,148 @@
+"""The task of a worker: start a rank beside it, and pass on what rank and client say."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from multiprocessing import Pipe
+from typing import Any
+
+from distributed import get_worker, secede
+from distributed.comm import get_address_host
+
+from skae._dask.mailbox import Mailbox
+
+POLL = 0.2  # seconds between two looks whether the rank lives and the client still wants it
+
+
+class CancelledError(Exception):
+    """The client has gone, or no longer waits for the result."""
+
+
+def attend(rank: int, up: str, down: str, job: bytes) -> None:
+    """Start a rank and end it, whatever happens.
+
+    The rank's messages go to the client through the mailbox `up`, as (rank, kind, content), and
+    the client's come through the mailbox `down`.
+    """
+    # Other tasks may use this thread's place: the client may have rows to compute here.
+    secede()
+    messages, answers = Mailbox(up), Mailbox(down)
+    messages.put((rank, "begun", None))
+    process = Process(get_worker())
+    try:
+        _attend(process, rank, messages, answers, job)
+    except CancelledError:
+        pass
+    except Exception as error:
+        found = process.death() or ("raised", f"{type(error).__name__}: {error}")
+        messages.put((rank, "failed", found))
+    finally:
+        process.kill()
+        with contextlib.suppress(Exception):  # the scheduler may have gone
+            messages.put((rank, "ended", None))
+            messages.close()
+            answers.close()
+
+
+def _attend(process, rank, messages, answers, job):
+    worker = process.worker
+    process.send((rank, get_address_host(worker.contact_address or worker.address)))
+    while True:
+        kind, content = process.receive()
+        messages.put((rank, kind, content))
+        if kind == "failed":
+            return
+        if kind == "joined":
+            process.send_bytes(job)
+            _pass_on_rows(process, answers)
+        elif kind != "filled":
+            # After "trained" nothing comes: the rank stays for the others until it is ended.
+            process.send(_next(process, answers))
+
+
+def _next(process, answers):
+    """Return the next message of the client."""
+    while True:
+        process.check()
+        with contextlib.suppress(TimeoutError):
+            return answers.get(1)
+
+
+def _pass_on_rows(process, answers):
+    """Pass on pieces of rows, one at a time, until there are no more.
+
+    They come as futures, so that they move from worker to worker, and not through the scheduler.
+    """
+    while (future := _next(process, answers)) is not None:
+        while not future.done():
+            process.check()
+            with contextlib.suppress(TimeoutError):
+                future.result(timeout=1)
+        process.send(future.result())
+    process.send(None)
+
+
+class Process:
+    """A rank as its worker sees it."""
+
+    def __init__(self, worker: Any) -> None:
+        self.worker = worker
+        self._key = worker.get_current_task()
+        self._connection, theirs = Pipe()
+        n_threads = str(worker.state.nthreads)
+        environment = {
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+            "OMP_NUM_THREADS": n_threads,
+            "TF_NUM_INTRAOP_THREADS": n_threads,
+            "TF_FORCE_GPU_ALLOW_GROWTH": "true",  # ranks may share a device
+        }
+        environment.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+        fd = theirs.fileno()
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "skae._dask.rank", str(fd), str(os.getpid())],
+            stdin=subprocess.PIPE,
+            pass_fds=[fd],
+            env=environment,
+            start_new_session=True,
+        )
+        theirs.close()
+
+    def send(self, message: Any) -> None:
+        self._connection.send(message)
+
+    def send_bytes(self, message: bytes) -> None:
+        self._connection.send_bytes(message)
+
+    def receive(self) -> Any:
+        """Return the next message of the rank."""
+        while not self._connection.poll(POLL):
+            self.check()
+        return self._connection.recv()
+
+    def check(self) -> None:
+        """Raise if the rank has ended, or if nobody wants it any more."""
+        task = self.worker.state.tasks.get(self._key)
+        if task is None or task.state in ("cancelled", "released", "resumed"):
+            raise CancelledError
+        if self._process.poll() is not None and not self._connection.poll():
+            raise EOFError
+
+    def death(self) -> tuple[str, str] | None:
+        """Return how the rank has ended by itself, if it has."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            code = self._process.wait(POLL)
+            if code < 0:
+                return "killed", f"was killed by {signal.Signals(-code).name}"
+            return "killed", f"ended with exit code {code}"
+        return None
+
+    def kill(self) -> None:
+        if self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        self._connection.close()

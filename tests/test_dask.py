@@ -1,0 +1,402 @@
+"""Training on a cluster of Dask, and what is lazy for its arrays and frames."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import cloudpickle
+import dask.array as da
+import dask.dataframe as dd
+import joblib
+import numpy as np
+import pandas as pd
+import psutil
+import pytest
+from distributed import Client, LocalCluster
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
+from sklearn.datasets import load_digits
+from sklearn.model_selection import GridSearchCV
+
+from skae import AutoencoderTransformer
+from skae._dask import active_client, is_dask, lazy
+from skae._dask import crew as crew_module
+from skae._dask.cutting import cut, row_parts
+from skae._dask.lazy import lazily
+from skae._dask.shares import shares
+from skae._dask.training import Blocks, train
+from skae._data.rows import Rows
+from skae._fitting.penalties import penalties_of
+from skae._fitting.progress import Progress
+from skae._fitting.resolve import resolve
+from skae._fitting.start import start
+from skae._fitting.training import recipe as recipe_of
+from skae._fitting.units import in_units
+from skae._framework import load_framework
+from skae._network.labels import Head
+
+X = (load_digits().data / 16).astype(np.float32)[:403]
+SOON = 30  # seconds in which an error has to come
+
+
+@pytest.fixture(scope="session")
+def client():
+    options = {"n_workers": 2, "threads_per_worker": 1, "processes": True}
+    with (
+        LocalCluster(**options, host="127.0.0.1", dashboard_address=None) as cluster,
+        Client(cluster) as client,
+    ):
+        yield client
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_left(request):
+    """After each test that uses the cluster, no rank runs, and no lock is held."""
+    yield
+    if "client" in request.fixturenames:
+        assert ranks() == []
+
+
+def ranks():
+    """Return the processes of ranks among those that this one has started."""
+    found = []
+    for process in psutil.Process().children(recursive=True):
+        try:
+            if "skae._dask.rank" in process.cmdline() and process.status() != "zombie":
+                found.append(process)
+        except psutil.NoSuchProcess:
+            pass
+    return found
+
+
+class Problem:
+    """What a fit hands to the training loop, here or on a cluster."""
+
+    def __init__(self, X=X, weights=None, labels=None, head=None, **settings):
+        load_framework()
+        settings = {"hidden_layer_sizes": 12, "epochs": 4, "batch_size": 64} | settings
+        estimator = AutoencoderTransformer(6, random_state=0, **settings)
+        self.rows = Rows(X, weights, labels=labels)
+        candidate = resolve(estimator, self.rows, None, head)
+        candidate = candidate.with_settings(seed=0, progress=Progress(0, None))
+        candidate = candidate.with_spec(output_activation="linear")
+        candidate = candidate.with_settings(penalties=penalties_of(candidate, self.rows))
+        self.begin, units = start(candidate, self.rows)
+        rng = np.random.default_rng(0)  # away from PCA, where gradients are mostly rounding
+        for array in self.begin:
+            array += rng.normal(scale=0.1, size=array.shape).astype(array.dtype)
+        self.spec = in_units(candidate.spec)
+        recipe = recipe_of(candidate, len(X))
+        penalties = units.penalties(self.spec, candidate.loss, recipe.penalties)
+        self.recipe, self.units = recipe._replace(penalties=penalties), units
+        self.losses = []
+
+    def look(self, losses, get_weights):
+        self.losses.extend(losses)
+        assert len(get_weights()) == len(self.begin)
+        return False
+
+    def here(self):
+        """Train in this process."""
+        from skae._keras.training import compiled, train
+
+        self.losses = []
+        program = compiled(self.spec, self.recipe, len(self.rows))
+        weights = train(program, self.units.rows(self.rows), self.begin, self.recipe, self.look)
+        return weights, self.losses
+
+    def blocks(self, sizes):
+        """Return the rows in parts of given sizes, and one more row that is not trained on."""
+        rows = da.from_array(np.vstack([X[:1], self.rows.X]), chunks=(sizes, 30))
+        orders = np.split(np.arange(-1, len(self.rows.X)), np.cumsum(sizes)[:-1])
+        units = self.units.mean, self.units.scale
+        return Blocks(
+            row_parts(rows), orders, "float32", *units, self.rows.weights, self.rows.labels
+        )
+
+    def on(self, client, sizes=(200, 0, 7, 197), monitor=None):
+        """Train on a cluster."""
+        self.losses = []
+        given = self.spec, self.begin, self.recipe, monitor or self.look
+        return train(client, self.blocks(sizes), *given), self.losses
+
+
+def assert_equal(one, other):
+    for weights, expected in zip(one[0], other[0], strict=True):
+        assert_allclose(weights, expected, rtol=0, atol=1e-6)
+    assert_allclose(one[1], other[1], rtol=1e-5)
+
+
+def test_two_ranks_end_as_one_process_does(client):
+    """With labels and weights, and parts of any size, of which one is empty."""
+    rng = np.random.default_rng(0)
+    labels = np.stack([rng.integers(3, size=len(X)), rng.random(len(X)) < 0.7], axis=1)
+    given = {"labels": labels.astype(np.float32), "head": Head("classes", 3)}
+    weights = rng.uniform(0.5, 3, len(X))
+    problem = Problem(weights=weights, shuffle=False, label_weight=0.5, **given)
+    assert_equal(problem.on(client), problem.here())
+
+
+def test_an_optimizer_that_looks_at_all_gradients_ends_so_too(client):
+    """Its last batch has one row, so that one of the ranks has none."""
+    config = {"class_name": "SGD", "config": {"global_clipnorm": 0.1, "momentum": 0.9}}
+    problem = Problem(X[:385], optimizer=config, shuffle=False)
+    assert_equal(problem.on(client, (86, 300)), problem.here())
+
+
+def test_one_row_a_batch_is_trained_on_in_one_rank_with_the_same_shuffle(client):
+    problem = Problem(X[:30], batch_size=1, epochs=2)
+    assert_equal(problem.on(client, (31,)), problem.here())
+
+
+def test_noise_and_a_variational_code_are_trained_with(client):
+    problem = Problem(X[:385], epochs=8, noise=0.1, kl_weight=0.1)
+    losses = problem.on(client, (86, 300))[1]
+    assert len(losses) == 8
+    assert losses[-1] < losses[0]
+
+
+@pytest.mark.parametrize("n_workers", [1, 2, 3, 7, 100])
+@pytest.mark.parametrize(("n_rows", "batch_size"), [(100, 32), (97, 32), (5, 32), (64, 64), (9, 2)])
+def test_each_row_belongs_to_one_rank_and_batches_stay_whole(n_workers, n_rows, batch_size):
+    plan, places = shares(n_workers, n_rows, batch_size), np.arange(n_rows)
+    assert len(plan) == min(n_workers, n_rows, batch_size)
+    assert_array_equal(sum(share.has(places).astype(int) for share in plan), 1)
+    for share in plan:
+        own = share.select(places)
+        assert len(own) == share.n_own > 0
+        assert_array_equal(share.positions(own), np.arange(share.n_own))
+        batches = np.repeat(np.arange(share.n_batches), share.batch_rows)[: share.n_own]
+        assert_array_equal(own // share.batch_size, batches)
+    assert not any(share.has(np.array([-1])).any() for share in plan)
+
+
+def test_parts_of_frames_and_sparse_arrays_are_cut():
+    plan, places = shares(2, 4, 4), np.array([3, -1, 1, 0, 2])
+    frame = pd.DataFrame({"a": [1, 2, 3, 4, None], "b": 7}).astype("Int64")
+    for rows in row_parts(dd.from_pandas(frame, npartitions=1)):
+        even, odd = cut(rows.compute(scheduler="sync"), places, plan, 2, "float32", "part 0")
+    assert_array_equal(even[0], [0, 2])
+    assert_array_equal(odd[0], [3, 1])
+    assert_array_equal(even[1], np.array([[4, 7], [np.nan, 7]], np.float32))
+    rows = sparse.csr_matrix(frame.fillna(0).to_numpy(np.float32))
+    assert_array_equal(cut(rows, places, plan, 2, "float32", "part 0")[1][1], [[1, 7], [3, 7]])
+
+
+def test_a_killed_rank_is_an_error_and_the_next_fit_works(client):
+    problem = Problem(epochs=500)
+
+    def kill(losses, get_weights):
+        if len(problem.losses) == 2:
+            ranks()[1].kill()
+            problem.killed = time.monotonic()
+        return problem.look(losses, get_weights)
+
+    with pytest.raises(RuntimeError, match=r"rank \d of 2, on the worker tcp.* killed by SIGKILL"):
+        problem.on(client, monitor=kill)
+    assert time.monotonic() - problem.killed < SOON
+    assert ranks() == []
+    assert len(Problem(epochs=2).on(client)[1]) == 2
+
+
+def test_a_killed_worker_is_an_error_and_its_rank_ends(client):
+    problem = Problem(epochs=500)
+    pids = client.run(os.getpid)
+
+    def kill(losses, get_weights):
+        if len(problem.losses) == 2:
+            os.kill(next(iter(pids.values())), signal.SIGKILL)
+            problem.killed = time.monotonic()
+        return problem.look(losses, get_weights)
+
+    with pytest.raises(RuntimeError, match="was lost, since its worker has left") as caught:
+        problem.on(client, monitor=kill)
+    assert next(iter(pids)) in str(caught.value)
+    assert time.monotonic() - problem.killed < SOON
+    assert ranks() == []
+    client.wait_for_workers(2, timeout=SOON)
+
+
+def test_a_worker_that_does_not_come_is_named(client, monkeypatch):
+    monkeypatch.setattr(crew_module, "MEETING", 2.0)
+    busy = sorted(client.nthreads())[0]
+    sleeping = client.submit(time.sleep, 4, workers=[busy], pure=False)
+    begin = time.monotonic()
+    with pytest.raises(RuntimeError, match=f"after 2 seconds .*{busy}.* did not start"):
+        Problem().on(client)
+    assert time.monotonic() - begin < SOON
+    sleeping.result()
+
+
+def test_what_a_rank_raises_is_said(client):
+    def spoiled(batch, rng):
+        raise ZeroDivisionError("all is spoiled")
+
+    with pytest.raises(RuntimeError, match="raised ZeroDivisionError: all is spoiled"):
+        Problem(noise=spoiled).on(client)
+
+
+def test_parts_of_other_widths_are_refused(client):
+    problem = Problem()
+    blocks = problem.blocks((200, 0, 7, 197))
+    blocks.parts[2] = row_parts(da.from_array(X[:7, :-1]))[0]
+    given = problem.spec, problem.begin, problem.recipe, problem.look
+    with pytest.raises(ValueError, match=r"array of 64 columns .* shape \(7, 63\) in part 2"):
+        train(client, blocks, *given)
+
+
+def test_an_interrupt_ends_all_ranks(client):
+    def interrupt(losses, get_weights):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Problem().on(client, monitor=interrupt)
+
+
+CLIENT = """
+import pickle, sys
+from distributed import Client
+from skae._dask.training import train
+if __name__ == "__main__":
+    blocks, *given = pickle.load(sys.stdin.buffer)
+    def monitor(losses, get_weights):
+        print("training", flush=True)
+    train(Client(sys.argv[1]), blocks, *given, monitor)
+"""
+
+
+def test_no_rank_outlives_its_client(client):
+    problem = Problem(epochs=100_000)
+    given = problem.blocks((404,)), problem.spec, problem.begin, problem.recipe
+    command = [sys.executable, "-c", CLIENT, client.scheduler.address]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        other.stdin.write(cloudpickle.dumps(given))
+        other.stdin.close()
+        assert other.stdout.readline() == b"training\n"
+        assert len(ranks()) == 2
+        other.kill()
+    deadline = time.monotonic() + SOON
+    while ranks() and time.monotonic() < deadline:
+        time.sleep(0.1)
+
+
+def test_a_search_on_a_cluster_finds_what_one_here_finds(client):
+    def best():
+        estimator = AutoencoderTransformer(4, hidden_layer_sizes=(), random_state=0)
+        search = GridSearchCV(estimator, {"n_components": [2, 5]}, cv=2).fit(X)
+        return search.best_params_, search.cv_results_["mean_test_score"]
+
+    with joblib.parallel_backend("dask"):
+        params, scores = best()
+    assert params == best()[0] == {"n_components": 5}
+    assert_allclose(scores, best()[1], rtol=1e-5)
+
+
+def test_objects_of_dask_and_the_client_are_recognized(client):
+    array, frame = da.ones((4, 3), chunks=2), dd.from_pandas(pd.DataFrame(X[:9]), npartitions=2)
+    assert all(is_dask(one) for one in (array, array[:, 0], frame, frame[0]))
+    assert not any(is_dask(one) for one in (X, pd.DataFrame(X), [[1]], None))
+    assert active_client() is client
+    assert client.submit(active_client, pure=False).result() is None
+
+
+def test_without_dask_nothing_of_it_is_imported():
+    code = "import sys, skae, skae._dask as d; d.is_dask(0); d.active_client(); print(*sys.modules)"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"dask", "distributed"} & {*out.stdout.split()}
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    """An estimator, and the same one fitted to rows with names, which returns frames."""
+    estimator = AutoencoderTransformer(3, hidden_layer_sizes=(), random_state=0).fit(X)
+    named = AutoencoderTransformer(3, hidden_layer_sizes=(), random_state=0).fit(frame_of(X))
+    return estimator, named.set_output(transform="pandas")
+
+
+def frame_of(X):
+    return pd.DataFrame(X, columns=[f"pixel{i}" for i in range(X.shape[1])])
+
+
+METHODS = [
+    ("transform", {}),
+    ("reconstruct", {}),
+    ("score_samples", {}),
+    ("reconstruction_error", {"per_feature": True}),
+]
+
+
+@pytest.mark.parametrize(("method", "options"), METHODS)
+def test_results_for_arrays_are_lazy(fitted, method, options):
+    expected = getattr(fitted[0], method)(X, **options)
+    rows = da.from_array(X, chunks=((200, 0, 203), (30, 34)))
+    rows = rows.map_blocks(lambda block: block.copy(), meta=np.empty((0, 0), X.dtype))
+    result = lazily(fitted[0], method, rows, **options)
+    assert (result.shape, result.dtype) == (expected.shape, expected.dtype)
+    assert result.chunks == ((200, 0, 203), *((n,) for n in expected.shape[1:]))
+    for scheduler in ("synchronous", "threads"):
+        assert_allclose(result.compute(scheduler=scheduler), expected, atol=1e-6)
+
+
+def test_results_for_arrays_of_unknown_chunks_are_lazy(fitted):
+    rows = da.from_array(X, chunks=150)
+    bright = lazily(fitted[0], "transform", rows[rows[:, 20] > 0.5])
+    assert np.isnan(bright.shape[0])
+    assert bright.shape[1] == 3
+    expected = fitted[0].transform(X[X[:, 20] > 0.5])
+    assert_allclose(bright.compute(scheduler="synchronous"), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(("method", "options"), METHODS)
+def test_results_for_frames_have_names(fitted, method, options):
+    frame = frame_of(X)
+    expected = getattr(fitted[1], method)(frame, **options)
+    result = lazily(fitted[1], method, dd.from_pandas(frame, npartitions=3), **options)
+    computed = result.compute(scheduler="synchronous")
+    if expected.ndim == 1:
+        assert_allclose(computed, expected, atol=1e-6)
+        return
+    assert list(result.columns) == list(expected.columns)
+    assert (result.dtypes == np.float32).all()
+    pd.testing.assert_frame_equal(computed, expected, atol=1e-6)
+
+
+def test_a_lazy_method_leaves_frames_of_dask_as_they_are(fitted):
+    """scikit-learn would compute them, to make frames of pandas."""
+    frame = frame_of(X)
+    rows = dd.from_pandas(frame, npartitions=3)
+    transform = lazy(AutoencoderTransformer.transform)
+    assert isinstance(transform(fitted[1], rows), dd.DataFrame)
+    pd.testing.assert_frame_equal(transform(fitted[1], frame), fitted[1].transform(frame))
+
+
+def test_frames_become_arrays_unless_frames_are_asked_for(fitted):
+    codes = lazily(fitted[0], "transform", dd.from_pandas(pd.DataFrame(X), npartitions=3))
+    assert isinstance(codes, da.Array)
+    expected = fitted[0].transform(X)
+    assert_allclose(codes.compute(scheduler="synchronous"), expected, atol=1e-6)
+
+
+def test_nothing_is_computed_and_the_estimator_travels_once(fitted):
+    def fail(block):
+        raise AssertionError("computed")
+
+    estimator = AutoencoderTransformer(3, epochs=1, random_state=0).partial_fit(X)
+    weights = sum(array.nbytes for array in estimator.weights_)
+    rows = da.zeros(X.shape, chunks=(20, -1)).map_blocks(fail, meta=np.empty((0, 0)))
+    graph = dict(lazily(estimator, "transform", rows).__dask_graph__())
+    sizes = [len(cloudpickle.dumps(task)) for task in graph.values()]
+    assert len(sizes) > 40
+    *others, largest = sorted(sizes)
+    assert others[-1] < weights / 10
+    assert weights < largest < 1.1 * weights  # without the state of the optimizer
+    assert hasattr(estimator, "_stream")
+    with pytest.raises(ValueError, match="X has 5 features"):
+        lazily(estimator, "transform", rows[:, :5])
+
+
+def test_a_cluster_encodes(client, fitted):
+    codes = lazily(fitted[0], "transform", da.from_array(X, chunks=100)).compute()
+    assert_allclose(codes, fitted[0].transform(X), atol=1e-6)
