@@ -9,6 +9,7 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from skae._dask import lazy
 from skae._data.checks import check_rows
 from skae._data.filling import filled, filling_of
 from skae._data.reading import read, read_codes, training_rows, validation_rows
@@ -614,3 +615,8 @@ class AutoencoderTransformer(
         pickled_by = state.pop("_skae_version", "unknown")
         warn_of_version(type(self).__name__, pickled_by, __version__)
         super().__setstate__(state)
+
+
+# After the class is made, since scikit-learn's wrapper of `transform` would compute the results.
+for _name in ("transform", "inverse_transform", "reconstruct", "impute", "score_samples"):
+    setattr(AutoencoderTransformer, _name, lazy(getattr(AutoencoderTransformer, _name)))

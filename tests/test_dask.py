@@ -21,8 +21,9 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import GridSearchCV
 
 from skae import AutoencoderTransformer
-from skae._dask import active_client, is_dask, lazy
+from skae._clusters import active_client, is_dask
 from skae._dask import crew as crew_module
+from skae._dask import lazy
 from skae._dask.cutting import cut, row_parts
 from skae._dask.lazy import lazily
 from skae._dask.shares import shares

@@ -18,13 +18,13 @@ ROOMS = {
     "_loading": {"_autoencoder", "_files", "_parameters"},
     "_autoencoder": {
         *("_data", "_files", "_fitting", "_keras", "_network", "_parameters", "_reconstruction"),
-        *("_storage", "_streaming"),
+        *("_dask", "_storage", "_streaming"),
     },
     "_storage": {"_data", "_files", "_network"},
     "_streaming": {"_data", "_fitting", "_network"},
     "_reconstruction": {"_data", "_fitting", "_network"},
     "_files": {"_network", "_parameters"},
-    "_fitting": {"_data", "_keras", "_network", "_parameters"},
+    "_fitting": {"_dask", "_data", "_keras", "_network", "_parameters"},
     "_parameters": {"_data", "_network"},
     "_dask": {"_data", "_keras"},
     "_keras": {"_network"},
@@ -33,7 +33,7 @@ ROOMS = {
     "_show_versions": set(),
 }
 # These modules do one thing each. They import nothing of skae, and every room may import them.
-SINGLE = {"_rollback", "_scatter", "_scikit_learn", "_threads", "_version"}
+SINGLE = {"_clusters", "_rollback", "_scatter", "_scikit_learn", "_threads", "_version"}
 # This module makes the import of `_keras` safe, so it alone may import it.
 SINGLE_WITH_KERAS = {"_framework"}
 # This is the only import upwards, for networks that NumPy can't run.

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
+from skae._clusters import active_client, is_dask
 from skae._data.precision import precision
 
 # Parquet files are read in batches of this size.
@@ -40,7 +41,7 @@ def source_of(X: Any, name: str = "X") -> "Slices | Parts | None":
         return Slices(X) if _is_large_map(X) else None
     if isinstance(X, list | tuple | dict | set) or sparse.issparse(X) or X is None:
         return None
-    if module == "dask":
+    if is_dask(X):
         return _of_dask(X, name)
     if module == "pyarrow" or isinstance(X, os.PathLike) or _names_parquet(X):
         return _of_parquet(X, name)
@@ -58,6 +59,7 @@ class Slices:
     """An array that is read by slices."""
 
     seeks = True
+    client = None
 
     def __init__(self, X):
         self.n_rows, self.n_features = map(int, X.shape)
@@ -101,7 +103,10 @@ class Parts:
         self._parts: Iterator = iter(())
         self._next = self._end = 0  # the first row of the part at hand, and the one after its last
         self._part: Any = None
-        self.pieces: list = []  # of a Dask collection, each of which computes to a part
+        self.lengths: list[int] = []  # of the parts, if they have been counted
+        # What computes to the parts of a Dask collection, and the client of its cluster.
+        self.pieces: list = []
+        self.client: Any = None
 
     def read(self, begin, end):
         if self._part is None or begin < self._next:
@@ -123,6 +128,7 @@ class Parts:
         for part in self._begin():
             array = self._array(part, n_rows)
             n_rows += len(array)
+            self.lengths.append(len(array))
             dtypes.add(np.dtype(precision(part)))
         if self.n_rows is None:
             self.dtype = np.result_type(*dtypes) if dtypes else np.dtype(np.float64)
@@ -307,13 +313,15 @@ def _of_dask(X, name):
     """Return the partitions of a Dask array or frame, of which one at a time is computed."""
     import dask
 
-    if hasattr(X, "partitions") and hasattr(X, "_meta") and hasattr(X, "columns"):
-        pieces, n_rows, header = X.to_delayed(), None, X._meta
-        kind = precision(X)
-    elif hasattr(X, "chunks") and X.ndim == 2 and not np.isnan(X.shape[1]):
-        pieces = [block for row in X.rechunk({1: -1}).to_delayed() for block in row]
-        n_rows = None if np.isnan(X.shape[0]) else int(X.shape[0])
-        header, kind = np.empty((0, int(X.shape[1]))), precision(X)
+    client, lengths, n_rows = active_client(), [], None
+    if hasattr(X, "columns") and hasattr(X, "_meta"):
+        header = X._meta
+        pieces = X.to_delayed()
+    elif getattr(X, "ndim", 0) == 2 and not np.isnan(X.shape[1]):
+        header = np.empty((0, int(X.shape[1])))
+        if not np.isnan(X.shape[0]):
+            n_rows, lengths = int(X.shape[0]), [*map(int, X.chunks[0])]
+        pieces = X.rechunk({1: -1}).to_delayed().ravel().tolist()
     else:
         raise TypeError(
             f"{name} must be a Dask array of two dimensions, with a known number of columns, or a "
@@ -323,8 +331,15 @@ def _of_dask(X, name):
     def begin():
         return (dask.compute(piece)[0] for piece in pieces)
 
-    source = Parts(begin, n_rows, kind, header, name)
-    source.pieces = pieces
+    if client is not None:
+        # Computed once, and kept by the cluster as long as there is a future of them.
+        pieces = client.compute(pieces)
+
+        def begin():
+            return (piece.result() for piece in pieces)
+
+    source = Parts(begin, n_rows, precision(X), header, name)
+    source.pieces, source.lengths, source.client = pieces, lengths, client
     return source
 
 

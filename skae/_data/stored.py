@@ -204,9 +204,9 @@ def n_below(positions: Any, limit: np.ndarray) -> np.ndarray:
 
 
 def in_blocks(source: Any, finite: bool | str, name: str = "X", dtype: Any = None) -> Any:
-    """Return the rows of a source as `Stored`, or as an array if they are few.
+    """Return the rows of a source as `Stored`, or as an array if they are few and on no cluster.
 
     They have the dtype to compute in, or a larger one that is given.
     """
     rows = Stored(source, finite, name, dtype)
-    return rows[:] if rows.nbytes <= SMALL_BYTES else rows
+    return rows[:] if rows.nbytes <= SMALL_BYTES and source.client is None else rows

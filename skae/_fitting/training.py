@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from skae._fitting import cluster
 from skae._fitting.candidates import Candidate, Split, candidates
 from skae._fitting.schedule import budget, optimizer_config, patience, schedule
 from skae._fitting.start import start, unfolded
@@ -27,7 +28,7 @@ def compile_ahead(thread: Executor, candidate: Candidate, rows: Split) -> None:
     These take half as long as compiling. If compiling fails here, it fails again where its result
     is needed.
     """
-    if candidate.spec.network is not None:
+    if candidate.spec.network is not None or cluster.client_of(rows.training) is not None:
         return  # a custom network may rely on state of one thread alone, such as a global seed
     settings, n_rows = candidate.settings, len(rows.training)
     held_out = settings.early_stopping and rows.validation is None
@@ -87,8 +88,6 @@ def recipe(candidate: Candidate, n_rows: int, *, watched: bool = True) -> "Recip
 def train(candidate: Candidate, split: Split, previous: list[np.ndarray] | None = None) -> Run:
     """Train on a split, from the start of the candidate or from previous weights."""
     load_framework()
-    from skae._keras.training import compiled, train
-
     spec, settings, rows = candidate.spec, candidate.settings, split.training
     if previous is None:
         begin, units = start(candidate, rows)
@@ -102,12 +101,21 @@ def train(candidate: Candidate, split: Split, previous: list[np.ndarray] | None 
     monitor = Monitor(candidate, split, units)
     monitor.patience = patience(candidate, budget(candidate, len(rows)))
     monitor.look(begin)
-    program = compiled(in_units(spec), how, len(rows))
     n_epochs = -(-how.n_steps // -(-len(rows) // how.batch_size))
     n_epochs = min(n_epochs, how.n_epochs or n_epochs)
     checks = -(-n_epochs // how.check_every)
     with settings.progress.run(candidate.name, n_epochs, checks) as monitor.follow:
-        weights = train(program, units.rows(rows), begin, how, monitor)
+        weights = _run(candidate, units.rows(rows), begin, how, monitor)
     if settings.progress.verbose:
         settings.progress.say(monitor.seen(how))
     return monitor.result(units.fold(spec, weights))
+
+
+def _run(candidate, rows, begin, how, monitor):
+    """Train here, or on the cluster that the rows are on, if it is for more than a few steps."""
+    spec = in_units(candidate.spec)
+    if cluster.client_of(rows) is not None and candidate.n_steps is None:
+        return cluster.train(spec, rows, begin, how, monitor)
+    from skae._keras.training import compiled, train
+
+    return train(compiled(spec, how, len(rows)), rows, begin, how, monitor)
