@@ -63,6 +63,11 @@ _started_here = "tensorflow" not in sys.modules
 with _threads_of_a_worker():
     import tensorflow as tf
 
+    if _started_here:
+        # Otherwise TensorFlow takes all memory of a GPU, and a second process finds none. Where the
+        # user has imported TensorFlow, the settings are the user's.
+        for gpu in tf.config.list_physical_devices("GPU"):
+            tf.config.experimental.set_memory_growth(gpu, True)
     tf.config.list_logical_devices()
 
 import keras  # noqa: E402  (after TensorFlow, which the block above has to start)
@@ -91,7 +96,7 @@ def spare_core() -> bool:
 
 def beside(thread: Executor, task: Callable, *arguments: Any) -> Future:
     """Run a task in a thread, beside the caller if there is a core to spare."""
-    future = thread.submit(task, *arguments)
+    future = thread.submit(_on, chosen_device(), task, *arguments)
     if not spare_core():
         wait([future])
     return future
@@ -101,7 +106,8 @@ def apart(function: Callable) -> Callable:
     """Make a function run in a thread of its own, and wait for its result.
 
     TensorFlow applies the tapes, graphs, devices, strategies and numeric checks that the caller
-    has set up to the caller's thread alone. None of them is meant for what skae computes.
+    has set up to the caller's thread alone. Of these, only the device is meant for what skae
+    computes.
     """
 
     @functools.wraps(function)
@@ -120,6 +126,7 @@ def together(tasks: list[Callable]) -> list:
 
 def _in_threads(tasks):
     policy, stopped = keras.config.dtype_policy(), threading.Event()
+    device = chosen_device()
     with contextlib.ExitStack() as threads:
         try:
             pending = []
@@ -127,7 +134,7 @@ def _in_threads(tasks):
                 thread, context = ThreadPoolExecutor(1), contextvars.copy_context()
                 threads.callback(finish, thread)
                 entered = thread.submit(_enter, policy, stopped)
-                pending.append((entered, thread.submit(context.run, _at_once, task)))
+                pending.append((entered, thread.submit(context.run, _at_once, device, task)))
             for entered, _ in pending:
                 entered.result()
             return [done.result() for _, done in pending]
@@ -162,9 +169,28 @@ def _enter(policy, stopped):
     keras.config.set_dtype_policy(policy)  # which custom networks follow
 
 
-def _at_once(task):
+def _at_once(device, task):
     refuse_graphs()
-    return task()
+    return _on(device, task)
+
+
+def chosen_device() -> str | None:
+    """Return the device that this thread has chosen with `tf.device`, or None for the default."""
+    if not tf.executing_eagerly():
+        return None  # an operation would become part of the user's graph
+    device = tf.constant(0.0).device
+    return None if device.endswith(_default_device()) else device
+
+
+@functools.cache
+def _default_device():
+    devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
+    return devices[0].name
+
+
+def _on(device, task, *arguments):
+    with tf.device(device):
+        return task(*arguments)
 
 
 def refuse_graphs() -> None:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from skae._keras import apart
+from skae._keras import apart, chosen_device
 from skae._keras.cache import Cache
 from skae._keras.networks import Network, assign, build
 from skae._network.losses import known_alone
@@ -70,7 +70,9 @@ def objective(
 
 def _shared(spec):
     spec = spec.without_weights()
-    return _networks.get(spec, lambda: _Shared(threading.Lock(), *_compiled(spec)))
+    return _networks.get(
+        (spec, chosen_device()), lambda: _Shared(threading.Lock(), *_compiled(spec))
+    )
 
 
 def _compiled(spec):

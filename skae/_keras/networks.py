@@ -81,7 +81,7 @@ def build(
         n_targets=others["labels"].shape[1] if "labels" in others else 0,
         n_draws=others["draws"].shape[1] if "draws" in others else 0,
         # XLA compiles dense networks alone: on the CPU, it takes ten times as long for the
-        # gradients of convolutions.
+        # gradients of convolutions, and on a GPU some 20 s to compile them.
         jit_compile=spec.dense,
     )
     if weights is not None:

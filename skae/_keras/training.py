@@ -25,7 +25,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from skae._keras import apart
+from skae._keras import apart, chosen_device
 from skae._keras.cache import Cache
 from skae._keras.feed import SHARD_BYTES, SHARD_STEPS, Feed, Shard, aligned_zeros
 from skae._keras.layers import NarrowDense
@@ -73,7 +73,7 @@ def compiled(spec: NetworkSpec, recipe: Recipe, n_rows: int) -> "_Program":
         spec = _roomy(spec, optimizer)
     key = spec, recipe.loss, optimizer, size, recipe.corrupt is not None, recipe.holes
     try:
-        return _programs.get(key, apart(lambda: _Program(*key)))
+        return _programs.get((*key, chosen_device()), apart(lambda: _Program(*key)))
     except TypeError as error:
         if spec.dtype != "float64" or "does not match type" not in str(error):
             raise
@@ -310,6 +310,9 @@ class _Program:
         """Train on the first `n_steps` batches of a shard and return the loss of each."""
         # Not tf.constant, which copies: copying the rows takes a tenth of the time of training.
         tensors = [tf.experimental.dlpack.from_dlpack(array.__dlpack__()) for array in shard]
+        if not self._network.jit_compile:
+            # On a GPU, TensorFlow would copy the whole shard in every step otherwise.
+            tensors = [tf.identity(tensor) for tensor in tensors]
         scalars = tf.constant(np.int32(n_steps)), tf.constant(self._strengths)
         losses = self._compiled(*tensors, *scalars).numpy()
         return losses[:n_steps].sum(axis=1)
