@@ -251,8 +251,9 @@ class Rows:
 
     def _view(self, indices):
         """Return some of the rows, without copying dense ones."""
-        few = self.stored and self.weights is None and self.labels is None and self.chosen is None
-        indices = indices if few else indices[:]
+        # As an array, unless that would take memory for each row in storage.
+        if not self.stored or any(a is not None for a in (self.weights, self.labels, self.chosen)):
+            indices = indices[:]
         if sparse.issparse(self.X):
             return self.take(indices)
         return self._with(self.X, self.holes, self._positions(indices), indices)
@@ -282,10 +283,11 @@ class Rows:
         of_zeros = rng.integers(2**64, dtype=np.uint64)  # so that zeros are not always first
         part = 1.0 if len(self) <= MANY_ROWS else min(1.0, TO_CHOOSE_FROM * fraction)
         while True:
+            limit = np.uint64(min(int(part * 2**64), 2**64 - 1))
             begin, found, hashes = 0, [], []
             for sums in self._hashes(factors):
                 block = sums + of_zeros
-                chosen = np.flatnonzero(block <= np.uint64(part * (2**64 - 2**11)))
+                chosen = np.flatnonzero(block <= limit)
                 found.append(begin + chosen)
                 hashes.append(block[chosen])
                 begin += len(block)

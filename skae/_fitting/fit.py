@@ -170,7 +170,7 @@ def _turns(candidate, plain, splits, whole):
 
     This trial is None if PCA is to be kept.
     """
-    ahead, named = Ahead(candidate), plan(candidate, splits)
+    ahead, named = Ahead(candidate, splits[0].training), plan(candidate, splits)
     on_all = candidate._replace(name="all rows")
     ahead.add(named[0], splits[0])
     if whole is not None and candidate.keeps_last:

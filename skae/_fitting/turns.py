@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from skae._data.rows import Rows
 from skae._fitting.candidates import Candidate, Split
 from skae._fitting.schedule import WORTH_A_CYCLE, most_cycles
 from skae._fitting.trials import (
@@ -35,10 +36,11 @@ class Ahead:
     next, which will probably be asked for.
     """
 
-    def __init__(self, candidate: Candidate) -> None:
+    def __init__(self, candidate: Candidate, rows: Rows) -> None:
         settings = candidate.settings
-        # Lines of two runs would be mixed, and the user's noise may suit only one thread.
-        alone = settings.noise is not None or settings.progress.follows
+        # Lines of two runs would be mixed, and the user's noise may suit only one thread. Rows in
+        # storage have one window.
+        alone = settings.noise is not None or settings.progress.follows or rows.stored
         self._pairs = candidate.keeps_last and not alone
         self._to_come: dict[str, Callable[[], Trial | Exception]] = {}
         self._made: dict[str, Trial | Exception] = {}
