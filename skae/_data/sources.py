@@ -266,10 +266,12 @@ def _opened(path, name):
 
 def _releasing(batches):
     """Yield batches, and give their memory back to the system at the end of the pass."""
+    import pyarrow
+
     try:
         yield from batches
     finally:
-        sys.modules["pyarrow"].default_memory_pool().release_unused()
+        pyarrow.default_memory_pool().release_unused()
 
 
 def _batch_rows(schema):

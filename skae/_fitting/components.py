@@ -151,7 +151,7 @@ def _between(low, high, known, fraction):
 
 def _kept(candidate, splits, number):
     """Return the fraction of the variance that a network of so many components keeps."""
-    tried, ahead = candidate.with_spec(n_components=number), Ahead(candidate)
+    tried, ahead = candidate.with_spec(n_components=number), Ahead(candidate, splits[0].training)
     names = [
         f"search with n_components={number}, {i + 1} of {len(splits)}" for i in range(len(splits))
     ]
