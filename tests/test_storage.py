@@ -483,3 +483,9 @@ def test_shuffling_changes_the_order_alone():
     assert_array_equal(one.weights_[0].shape, other.weights_[0].shape)
     first, again = (estimator(early_stopping=False, shuffle=flag).fit(X) for flag in (False, True))
     assert np.abs(first.weights_[0] - again.weights_[0]).max() > 1e-4
+
+
+def test_a_column_whose_only_values_have_no_weight_is_refused(tiny, tmp_path):
+    X = np.array([[0.5, 1.0], [np.nan, 2.0], [np.nan, 3.0]], "float32")
+    with pytest.raises(ValueError, match="3 of 6 features without any"):
+        estimator().fit(in_hdf5(np.hstack([X] * 3), tmp_path), sample_weight=[0, 2, 2])

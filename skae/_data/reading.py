@@ -169,13 +169,14 @@ def training_rows(
 
 def _without_empty(copies, X, holes):
     """Return the weights with zeros for rows without a value; refuse features without one."""
-    stored = isinstance(X, Stored)
-    empty = X.scan().empty if stored else np.flatnonzero(holes.all(axis=1))
+    empty = X.scan().empty if isinstance(X, Stored) else np.flatnonzero(holes.all(axis=1))
     if len(empty):
         copies = np.ones(len(X), X.dtype) if copies is None else copies.copy()
         copies[empty] = 0
-    counted = holes if copies is None or stored else holes[copies > 0]
-    unknown = X.scan().unknown if stored else np.flatnonzero(counted.all(axis=0))
+    known = np.zeros(X.shape[1], bool)
+    for block, _ in Rows(X, copies, holes=holes).targets():
+        known |= ~np.isnan(block).all(axis=0)
+    unknown = np.flatnonzero(~known)
     if len(unknown):
         raise ValueError(
             "X must have a value of each feature in some row of a weight above zero. Got "

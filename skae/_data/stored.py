@@ -135,28 +135,24 @@ class Stored:
 
 
 class Scan:
-    """What one pass over all rows finds: extremes, rows and columns without any value."""
+    """What one pass over all rows finds: extremes, and rows without any value."""
 
     def __init__(self, rows: Stored):
         self.low, self.high = np.inf, -np.inf
         self.incomplete = False
-        known, empty = np.zeros(rows.shape[1], bool), []
+        empty = []
         size = max(1, PASS_BYTES // max(1, rows.shape[1] * rows.dtype.itemsize))
         for begin in range(0, len(rows), size):
             block = rows.as_read(slice(begin, begin + size))
             low, high = block.min(), block.max()
             if np.isnan(low):
-                self.incomplete, present = True, ~np.isnan(block)
-                known |= present.any(axis=0)
-                empty.append(begin + np.flatnonzero(~present.any(axis=1)))
-                if not present.any():
+                self.incomplete, missing = True, np.isnan(block)
+                empty.append(begin + np.flatnonzero(missing.all(axis=1)))
+                if missing.all():
                     continue
                 low, high = np.nanmin(block), np.nanmax(block)
-            else:
-                known[:] = True
             self.low, self.high = min(self.low, low), max(self.high, high)
         self.empty = np.concatenate([np.zeros(0, np.intp), *empty])
-        self.unknown = np.flatnonzero(~known)
 
 
 class Holes:
