@@ -488,4 +488,14 @@ def test_shuffling_changes_the_order_alone():
 def test_a_column_whose_only_values_have_no_weight_is_refused(tiny, tmp_path):
     X = np.array([[0.5, 1.0], [np.nan, 2.0], [np.nan, 3.0]], "float32")
     with pytest.raises(ValueError, match="3 of 6 features without any"):
-        estimator().fit(in_hdf5(np.hstack([X] * 3), tmp_path), sample_weight=[0, 2, 2])
+        estimator().fit(mapped(np.hstack([X] * 3).astype(">f4"), tmp_path), sample_weight=[0, 2, 2])
+
+
+def test_values_without_weight_do_not_count(tiny, tmp_path):
+    """Without the row of nines this loss is defined."""
+    rows, weights = np.abs(X), np.ones(len(X))
+    rows[5], weights[5] = 9, 0
+    one = estimator(loss="binary_crossentropy")
+    one.fit(in_hdf5(rows, tmp_path), sample_weight=weights)
+    other = estimator(loss="binary_crossentropy").fit(rows, sample_weight=weights)
+    assert_allclose(one.weights_[0], other.weights_[0], rtol=0, atol=1e-5)

@@ -162,7 +162,10 @@ def training_rows(
     labels = _labels(estimator, y, np.ones(len(rows)) if copies is None else copies, fitted, "y")
     targets = None if labels is None else labels.targets.astype(rows.dtype)
     if copies is not None or holes is not None:
-        return Rows(X, copies, labels=targets, holes=holes), labels
+        rows = Rows(X, copies, labels=targets, holes=holes)
+        if rows.stored and len(rows) < len(X):
+            X.scan().restrict(block for block, _ in rows.blocks())
+        return rows, labels
     rows.labels = targets
     return rows, labels
 

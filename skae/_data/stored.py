@@ -154,6 +154,11 @@ class Scan:
             self.low, self.high = min(self.low, low), max(self.high, high)
         self.empty = np.concatenate([np.zeros(0, np.intp), *empty])
 
+    def restrict(self, blocks):
+        """Let the extremes be those of some rows, in blocks, each of which has a value."""
+        ends = [(np.nanmin(block), np.nanmax(block)) for block in blocks]
+        self.low, self.high = min(low for low, _ in ends), max(high for _, high in ends)
+
 
 class Holes:
     """Where entries of stored rows are missing."""
