@@ -71,6 +71,19 @@ def ranks():
     return found
 
 
+class Watch:
+    """A monitor that does with losses what it is given, and notes how far the training is."""
+
+    def __init__(self, look):
+        self.look, self.done = look, []
+
+    def __call__(self, losses, get_weights):
+        return self.look(losses, get_weights)
+
+    def advance(self, n_epochs):
+        self.done.append(n_epochs)
+
+
 class Problem:
     """What a fit hands to the training loop, here or on a cluster."""
 
@@ -104,7 +117,8 @@ class Problem:
 
         self.losses = []
         program = compiled(self.spec, self.recipe, len(self.rows))
-        weights = train(program, self.units.rows(self.rows), self.begin, self.recipe, self.look)
+        rows, watch = self.units.rows(self.rows), Watch(self.look)
+        weights = train(program, rows, self.begin, self.recipe, watch)
         return weights, self.losses
 
     def blocks(self, sizes):
@@ -119,7 +133,8 @@ class Problem:
     def on(self, client, sizes=(200, 0, 7, 197), monitor=None):
         """Train on a cluster."""
         self.losses = []
-        given = self.spec, self.begin, self.recipe, monitor or self.look
+        self.watch = Watch(monitor or self.look)
+        given = self.spec, self.begin, self.recipe, self.watch
         return train(client, self.blocks(sizes), *given), self.losses
 
 
@@ -137,6 +152,7 @@ def test_two_ranks_end_as_one_process_does(client):
     weights = rng.uniform(0.5, 3, len(X))
     problem = Problem(weights=weights, shuffle=False, label_weight=0.5, **given)
     assert_equal(problem.on(client), problem.here())
+    assert problem.watch.done[-1] == 4
 
 
 def test_an_optimizer_that_looks_at_all_gradients_ends_so_too(client):
@@ -242,7 +258,7 @@ def test_parts_of_other_widths_are_refused(client):
     problem = Problem()
     blocks = problem.blocks((200, 0, 7, 197))
     blocks.parts[2] = row_parts(da.from_array(X[:7, :-1]))[0]
-    given = problem.spec, problem.begin, problem.recipe, problem.look
+    given = problem.spec, problem.begin, problem.recipe, Watch(problem.look)
     with pytest.raises(ValueError, match=r"array of 64 columns .* shape \(7, 63\) in part 2"):
         train(client, blocks, *given)
 
@@ -263,6 +279,7 @@ if __name__ == "__main__":
     blocks, *given = pickle.load(sys.stdin.buffer)
     def monitor(losses, get_weights):
         print("training", flush=True)
+    monitor.advance = lambda n_epochs: None
     train(Client(sys.argv[1]), blocks, *given, monitor)
 """
 

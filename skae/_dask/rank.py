@@ -141,6 +141,9 @@ class _Watch:
     def __init__(self, connection):
         self._connection = connection
 
+    def advance(self, n_epochs):
+        self._connection.send(("advanced", n_epochs))
+
     def __call__(self, losses, get_weights):
         self._connection.send(("losses", pickle.dumps(losses)))
         while (answer := self._connection.recv()) == "weights":

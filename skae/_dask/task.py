@@ -57,7 +57,7 @@ def _attend(process, rank, messages, answers, job):
         if kind == "joined":
             process.send_bytes(job)
             _pass_on_rows(process, answers)
-        elif kind != "filled":
+        elif kind not in ("filled", "advanced"):
             # After "trained" nothing comes: the rank stays for the others until it is ended.
             process.send(_next(process, answers))
 
