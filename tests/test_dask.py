@@ -299,6 +299,37 @@ def test_no_rank_outlives_its_client(client):
         time.sleep(0.1)
 
 
+WORKER = """
+import os, subprocess, sys, time
+code = '''
+import sys, time
+from skae._dask.rank import end_with
+sys.platform = sys.argv[2]
+end_with(int(sys.argv[1]))
+print("ready", flush=True)
+time.sleep(100)
+'''
+given = None if sys.argv[1] == "linux" else subprocess.PIPE
+command = [sys.executable, "-c", code, str(os.getpid()), sys.argv[1]]
+child = subprocess.Popen(command, stdin=given, stdout=subprocess.PIPE)
+child.stdout.readline()
+print(child.pid, flush=True)
+time.sleep(100)
+"""
+
+
+@pytest.mark.parametrize("platform", ["linux", "another"])
+def test_a_rank_that_hangs_ends_with_its_worker(platform):
+    """On Linux by a signal, and elsewhere when its standard input ends."""
+    if platform == "linux" and sys.platform != "linux":
+        pytest.skip("this is no Linux")
+    command = [sys.executable, "-c", WORKER, platform]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as worker:
+        child = psutil.Process(int(worker.stdout.readline()))
+        worker.kill()
+        child.wait(timeout=SOON)
+
+
 def test_a_search_on_a_cluster_finds_what_one_here_finds(client):
     def best():
         estimator = AutoencoderTransformer(4, hidden_layer_sizes=(), random_state=0)
