@@ -72,6 +72,19 @@ def ranks():
     return found
 
 
+class Watch:
+    """A monitor that does with losses what it is given, and notes how far the training is."""
+
+    def __init__(self, look):
+        self.look, self.done = look, []
+
+    def __call__(self, losses, get_weights):
+        return self.look(losses, get_weights)
+
+    def advance(self, n_epochs):
+        self.done.append(n_epochs)
+
+
 class Problem:
     """What a fit hands to the training loop, here or on a cluster."""
 
@@ -105,7 +118,8 @@ class Problem:
 
         self.losses = []
         program = compiled(self.spec, self.recipe, len(self.rows))
-        weights = train(program, self.units.rows(self.rows), self.begin, self.recipe, self.look)
+        rows, watch = self.units.rows(self.rows), Watch(self.look)
+        weights = train(program, rows, self.begin, self.recipe, watch)
         return weights, self.losses
 
     def blocks(self, sizes):
@@ -120,7 +134,8 @@ class Problem:
     def on(self, client, sizes=(200, 0, 7, 197), monitor=None):
         """Train on a cluster."""
         self.losses = []
-        given = self.spec, self.begin, self.recipe, monitor or self.look
+        self.watch = Watch(monitor or self.look)
+        given = self.spec, self.begin, self.recipe, self.watch
         return train(client, self.blocks(sizes), *given), self.losses
 
 
@@ -138,6 +153,7 @@ def test_two_ranks_end_as_one_process_does(client):
     weights = rng.uniform(0.5, 3, len(X))
     problem = Problem(weights=weights, shuffle=False, label_weight=0.5, **given)
     assert_equal(problem.on(client), problem.here())
+    assert problem.watch.done[-1] == 4
 
 
 def test_an_optimizer_that_looks_at_all_gradients_ends_so_too(client):
@@ -243,7 +259,7 @@ def test_parts_of_other_widths_are_refused(client):
     problem = Problem()
     blocks = problem.blocks((200, 0, 7, 197))
     blocks.parts[2] = row_parts(da.from_array(X[:7, :-1]))[0]
-    given = problem.spec, problem.begin, problem.recipe, problem.look
+    given = problem.spec, problem.begin, problem.recipe, Watch(problem.look)
     with pytest.raises(ValueError, match=r"array of 64 columns .* shape \(7, 63\) in part 2"):
         train(client, blocks, *given)
 
@@ -264,6 +280,7 @@ if __name__ == "__main__":
     blocks, *given = pickle.load(sys.stdin.buffer)
     def monitor(losses, get_weights):
         print("training", flush=True)
+    monitor.advance = lambda n_epochs: None
     train(Client(sys.argv[1]), blocks, *given, monitor)
 """
 
@@ -281,6 +298,37 @@ def test_no_rank_outlives_its_client(client):
     deadline = time.monotonic() + SOON
     while ranks() and time.monotonic() < deadline:
         time.sleep(0.1)
+
+
+WORKER = """
+import os, subprocess, sys, time
+code = '''
+import sys, time
+from skae._dask.rank import end_with
+sys.platform = sys.argv[2]
+end_with(int(sys.argv[1]))
+print("ready", flush=True)
+time.sleep(100)
+'''
+given = None if sys.argv[1] == "linux" else subprocess.PIPE
+command = [sys.executable, "-c", code, str(os.getpid()), sys.argv[1]]
+child = subprocess.Popen(command, stdin=given, stdout=subprocess.PIPE)
+child.stdout.readline()
+print(child.pid, flush=True)
+time.sleep(100)
+"""
+
+
+@pytest.mark.parametrize("platform", ["linux", "another"])
+def test_a_rank_that_hangs_ends_with_its_worker(platform):
+    """On Linux by a signal, and elsewhere when its standard input ends."""
+    if platform == "linux" and sys.platform != "linux":
+        pytest.skip("this is no Linux")
+    command = [sys.executable, "-c", WORKER, platform]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as worker:
+        child = psutil.Process(int(worker.stdout.readline()))
+        worker.kill()
+        child.wait(timeout=SOON)
 
 
 def test_a_search_on_a_cluster_finds_what_one_here_finds(client):

@@ -178,8 +178,8 @@ class Crew:
                 error = task.exception()
                 text = f"could not be started: {type(error).__name__}: {error}"
                 self._failures.append(Failure(rank, "raised", text))
-            elif task.status != "pending":
-                failure = Failure(rank, "lost", f"was lost, since its task was {task.status}")
+            elif task.status in ("cancelled", "lost") or rank in self._ended:
+                failure = Failure(rank, "lost", "was lost, since its task was cancelled")
                 self._failures.append(failure)
 
     def _failed(self):

@@ -109,7 +109,7 @@ def _train(connection, rank):
 def _free_port(host):
     """Return a socket that keeps a free port of this machine until TensorFlow takes it."""
     place = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-    place.bind((host, 0))
+    place.bind(("", 0))  # not to the host, which may be an address that others translate
     return place
 
 
@@ -140,6 +140,9 @@ class _Watch:
 
     def __init__(self, connection):
         self._connection = connection
+
+    def advance(self, n_epochs):
+        self._connection.send(("advanced", n_epochs))
 
     def __call__(self, losses, get_weights):
         self._connection.send(("losses", pickle.dumps(losses)))

@@ -30,16 +30,12 @@ def attend(rank: int, up: str, down: str, job: bytes) -> None:
     secede()
     messages, answers = Mailbox(up), Mailbox(down)
     messages.put((rank, "begun", None))
-    process = Process(get_worker())
     try:
-        _attend(process, rank, messages, answers, job)
+        with contextlib.closing(Process(get_worker())) as process:
+            _attend(process, rank, messages, answers, job)
     except CancelledError:
         pass
-    except Exception as error:
-        found = process.death() or ("raised", f"{type(error).__name__}: {error}")
-        messages.put((rank, "failed", found))
     finally:
-        process.kill()
         with contextlib.suppress(Exception):  # the scheduler may have gone
             messages.put((rank, "ended", None))
             messages.close()
@@ -47,6 +43,17 @@ def attend(rank: int, up: str, down: str, job: bytes) -> None:
 
 
 def _attend(process, rank, messages, answers, job):
+    """Pass messages on, and say it if the rank ends before it should."""
+    try:
+        _pass_on(process, rank, messages, answers, job)
+    except CancelledError:
+        raise
+    except Exception as error:
+        found = process.death() or ("raised", f"{type(error).__name__}: {error}")
+        messages.put((rank, "failed", found))
+
+
+def _pass_on(process, rank, messages, answers, job):
     worker = process.worker
     process.send((rank, get_address_host(worker.contact_address or worker.address)))
     while True:
@@ -57,7 +64,7 @@ def _attend(process, rank, messages, answers, job):
         if kind == "joined":
             process.send_bytes(job)
             _pass_on_rows(process, answers)
-        elif kind != "filled":
+        elif kind not in ("filled", "advanced"):
             # After "trained" nothing comes: the rank stays for the others until it is ended.
             process.send(_next(process, answers))
 
@@ -139,7 +146,7 @@ class Process:
             return "killed", f"ended with exit code {code}"
         return None
 
-    def kill(self) -> None:
+    def close(self) -> None:
         if self._process.poll() is None:
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()

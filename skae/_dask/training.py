@@ -6,7 +6,7 @@ ranks talk through Dask's queues, since a worker can't always connect to the cli
 
 import contextlib
 import pickle
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import cloudpickle
@@ -40,7 +40,7 @@ def train(
     spec: Any,
     weights: list[np.ndarray],
     recipe: Any,
-    monitor: Callable,
+    monitor: Any,
 ) -> list[np.ndarray]:
     """Train as `skae._keras.training.train` does, on all workers of a cluster."""
     n_rows = sum(int(np.count_nonzero(order >= 0)) for order in blocks.orders)
@@ -118,6 +118,9 @@ def _follow(crew, monitor):
         kind, content = crew.hear(0)
         if kind == "trained":
             return pickle.loads(content)
+        if kind == "advanced":
+            monitor.advance(content)
+            continue
         stop = monitor(pickle.loads(content), lambda: _weights(crew))
         crew.tell(0, "stop" if stop else "go on")
 

@@ -6,7 +6,6 @@ so that all make the same step. XLA does not compile them, so it compiles the gr
 
 import itertools
 import math
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -44,7 +43,7 @@ def train(
     rows: Any,
     weights: list[np.ndarray],
     recipe: Recipe,
-    monitor: Callable,
+    monitor: Any,
 ) -> list[np.ndarray]:
     """Train as `skae._keras.training.train` does, together with the other ranks.
 
@@ -58,11 +57,15 @@ def train(
     program = _RankProgram(place.n_ranks, *key, recipe.corrupt is not None, recipe.holes)
     with _RankFeed(rows, program, recipe, place) as feed:
         program.reset(weights, recipe)
-        for losses in feed.train(lambda n_epochs: None):
+        for losses in feed.train(monitor.advance if place.rank == 0 else _nowhere):
             stop = place.rank == 0 and monitor(losses, program.weights)
             if total(stop, place.n_ranks):
                 break
         return program.weights()
+
+
+def _nowhere(n_epochs):
+    """Tell nobody how many epochs are done."""
 
 
 class _RankFeed(Feed):
