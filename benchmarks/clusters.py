@@ -60,7 +60,7 @@ def measure():
     found = []
     print("| ranks | network | batch | ms a step | s before |\n|---|---|---|---|---|")
     for ranks in (0, *RANKS):  # 0 stands for this process
-        options = {"n_workers": ranks, "threads_per_worker": 1, "dashboard_address": None}
+        options = {"n_workers": ranks, "threads_per_worker": 1, "dashboard_address": ":0"}
         cluster = LocalCluster(**options, host="127.0.0.1") if ranks else None
         client = Client(cluster) if ranks else None
         rows = dask.array.from_array(X, chunks=(N_ROWS // 8, N_FEATURES)) if ranks else X

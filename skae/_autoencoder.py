@@ -618,5 +618,8 @@ class AutoencoderTransformer(
 
 
 # After the class is made, since scikit-learn's wrapper of `transform` would compute the results.
-for _name in ("transform", "inverse_transform", "reconstruct", "impute", "score_samples"):
+for _name in (
+    *("transform", "inverse_transform", "reconstruct", "impute"),
+    *("score_samples", "reconstruction_error"),
+):
     setattr(AutoencoderTransformer, _name, lazy(getattr(AutoencoderTransformer, _name)))

@@ -46,7 +46,7 @@ SOON = 30  # seconds in which an error has to come
 def client():
     options = {"n_workers": 2, "threads_per_worker": 1, "processes": True}
     with (
-        LocalCluster(**options, host="127.0.0.1", dashboard_address=None) as cluster,
+        LocalCluster(**options, host="127.0.0.1", dashboard_address=":0") as cluster,
         Client(cluster) as client,
     ):
         yield client
@@ -352,7 +352,7 @@ def test_objects_of_dask_and_the_client_are_recognized(client):
 
 
 def test_without_dask_nothing_of_it_is_imported():
-    code = "import sys, skae, skae._dask as d; d.is_dask(0); d.active_client(); print(*sys.modules)"
+    code = "import sys, skae, skae._clusters as d; d.is_dask(0); d.active_client(); print(*sys.modules)"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {"dask", "distributed"} & {*out.stdout.split()}
 
