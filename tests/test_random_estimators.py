@@ -35,7 +35,7 @@ DOCUMENTED = re.compile(
             "The loss became nan or infinite in epoch",
             "The reconstruction of X overflows",
             "Keras can't train in float64 with optimizer=",
-            r"loss=.* needs X(_val)? in the range",
+            r"(Negative values in data: )?loss=.* needs X(_val)? in the range",
             "image_shape=.* has .* entries, but X has",
             "image_shape needs hidden_layer_sizes",
             "kl_weight needs a network that skae builds",
