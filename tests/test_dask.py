@@ -24,7 +24,7 @@ from skae import AutoencoderTransformer
 from skae._clusters import active_client, is_dask
 from skae._dask import crew as crew_module
 from skae._dask.cutting import cut, row_parts
-from skae._dask.lazy import lazily
+from skae._dask.results import lazily
 from skae._dask.shares import shares
 from skae._dask.training import Blocks, train
 from skae._data.rows import Rows

@@ -11,7 +11,7 @@ from sklearn.datasets import load_digits
 
 from skae import AutoencoderTransformer
 from skae._dask import lazy
-from skae._dask.lazy import lazily
+from skae._dask.results import lazily
 
 X = (load_digits().data / 16).astype(np.float32)[:403]
 

@@ -22,7 +22,7 @@ def lazy(method: Callable) -> Callable:
     def call(self: Any, X: Any, **options: Any) -> Any:
         if not is_dask(X):
             return method(self, X, **options)
-        from skae._dask.lazy import lazily
+        from skae._dask.results import lazily
 
         return lazily(self, method.__name__, X, **options)
 
