@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
-from skae._data.rows import Rows
+from skae._data.rows import SAMPLE_BYTES, Rows
 from skae._fitting.candidates import Candidate, Fitted, candidates, is_pca
 from skae._fitting.principal import MAX_EXACT, PrincipalAxes, principal_axes
 from skae._fitting.units import Units, halves
@@ -96,6 +96,8 @@ def basis_of(candidate: Candidate, rows: Rows) -> Basis | None:
     n_axes = n_rows if exact else min(n_rows, max(LEADING, PER_COMPONENT * n_components))
     if n_axes >= n_features:
         return None
+    if rows.stored and n_rows * n_axes * rows.dtype.itemsize > SAMPLE_BYTES:
+        return None  # the scores would be in memory
     pca = principal_axes(rows, n_axes, seed)
     if not len(pca.axes):
         return None
