@@ -434,11 +434,11 @@ def test_the_command_to_install_has_the_versions_of_the_package():
 @pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="memory is read from /proc")
 @pytest.mark.parametrize(
     ("vary", "hidden", "n_fits"),
-    [("nothing", (), 60), ("number of rows", (), 40), ("nothing", (16,), 24)],
-    ids=["nothing", "number of rows", "hidden layers"],
+    [("number of rows", (), 40), ("nothing", (16,), 24)],
+    ids=["number of rows", "hidden layers"],
 )
 def test_memory_does_not_grow_with_fits(vary, hidden, n_fits):
-    """Memory grows by at most 10 MB after the 20th fit.
+    """Memory grows by at most 10 MB after the 20th fit, of other rows each time or of the same.
 
     With hidden layers two runs at a time have memory of their own for each thread, which grows
     until all threads have had their share, so only the second half of the fits counts.

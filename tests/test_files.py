@@ -502,7 +502,7 @@ def test_a_link_stays_one_and_what_is_no_file_is_left_alone(fitted, tmp_path):
     with pytest.raises(IsADirectoryError):
         fitted.save(tmp_path / "folder")
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(ValueError, match=r"only write regular files, and .*pipe' is not one"):
+    with pytest.raises(ValueError, match=r"Only regular files .*, and .*pipe' is not one"):
         fitted.save(tmp_path / "pipe")
     with pytest.raises(FileNotFoundError, match=r"nowhere'$"):  # and no temporary file in it
         fitted.save(tmp_path / "nowhere" / "file")

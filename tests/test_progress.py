@@ -211,7 +211,9 @@ def test_the_line_in_a_terminal(capsys, monkeypatch):
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
     AutoencoderTransformer(4, verbose=1, **SMALL).fit(DIGITS)
     shown = capsys.readouterr().out
-    assert re.search(r"\r\[AutoencoderTransformer\] all rows: .*epochs/s, loss [\d.]+", shown)
+    assert re.search(
+        r"\r\[AutoencoderTransformer\] all rows: .*/\d+ epochs \[.*, loss [\d.]+\]", shown
+    )
     assert re.search(r"loss [\d.]+, validation loss [\d.]+", shown)
 
 

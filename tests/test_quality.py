@@ -57,12 +57,12 @@ def test_gains_that_few_rows_show_by_chance_are_left():
     assert max(ratio("wine", "min-max", 8, seed=seed) for seed in range(100, 106)) <= 1.02
 
 
-def test_small_gains_that_are_clear_are_kept():
-    """With four components of 5,000 digits, all but a few rows gain a little; measured 0.95."""
+def test_gains_of_few_rows_of_many_columns_are_kept():
+    """Measured with four components of 500 digits: 0.83."""
     X = mnist_data()[0] / 255
-    train, test = X[::5], X[1::5]
+    train, test = X[::10], X[1::10]
     ours = error(AutoencoderTransformer(4, random_state=0), train, test)
-    assert ours < 0.98 * error(PCA(4, random_state=0), train, test)
+    assert ours < 0.9 * error(PCA(4, random_state=0), train, test)
 
 
 def test_the_limit_can_fail():
