@@ -211,9 +211,8 @@ def test_the_line_in_a_terminal(capsys, monkeypatch):
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
     AutoencoderTransformer(4, verbose=1, **SMALL).fit(DIGITS)
     shown = capsys.readouterr().out
-    assert re.search(
-        r"\r\[AutoencoderTransformer\] all rows: .*/\d+ epochs \[.*, loss [\d.]+\]", shown
-    )
+    line = r"\r\[AutoencoderTransformer\] all rows: .*/\d+ epochs \[.*, loss [\d.]+\]"
+    assert re.search(line, shown)
     assert re.search(r"loss [\d.]+, validation loss [\d.]+", shown)
 
 
