@@ -169,7 +169,7 @@ class AutoencoderTransformer(
 
     shuffle : bool, default=True
         Whether to train on the rows in another order in each epoch. Rows in storage are shuffled in
-        windows of 32 MB. Without shuffling, rows in memory and in storage give the same network.
+        windows of 16 MB. Without shuffling, rows in memory and in storage give the same network.
 
     early_stopping : bool, default=True
         Whether to hold out rows, unless `X_val` is given, and to keep the weights with the lowest

@@ -20,7 +20,7 @@ from skae._clusters import active_client, is_dask
 from skae._data.precision import precision
 
 # Parquet files are read in batches of this size.
-BATCH_BYTES = 2**20
+BATCH_BYTES = 2**22
 # Mapped rows up to this size are used as they are, if their dtype is the one to compute in. They
 # take no memory of the process, and any computer can keep them in the cache of its files.
 MAPPED_BYTES = 2**30
@@ -275,7 +275,7 @@ def _releasing(batches):
 
 
 def _batch_rows(schema):
-    return max(1, BATCH_BYTES // (8 * max(1, len(schema))))
+    return max(1, BATCH_BYTES // (4 * max(1, len(schema))))
 
 
 def _batches(dataset, schema):
@@ -350,13 +350,22 @@ def _dense(part: Any) -> np.ndarray:
     if sparse.issparse(part):
         return part.toarray()
     if hasattr(part, "schema") and hasattr(part, "itercolumns"):  # a batch of pyarrow
-        columns = [column.to_numpy(zero_copy_only=False) for column in part.itercolumns()]
-        dtype = precision(part) if part.num_columns else np.float64
-        array = np.empty((part.num_rows, len(columns)), dtype)
+        return _of_batch(part)
+    return np.asarray(part)
+
+
+def _of_batch(batch):
+    import pyarrow
+
+    try:
+        # Ten times as fast as column by column, for all types but a few, such as bool.
+        return batch.to_tensor(null_to_nan=True, row_major=True).to_numpy()
+    except (pyarrow.ArrowException, AttributeError):
+        columns = [column.to_numpy(zero_copy_only=False) for column in batch.itercolumns()]
+        array = np.empty((batch.num_rows, len(columns)), precision(batch))
         for j, column in enumerate(columns):
             array[:, j] = column
         return array
-    return np.asarray(part)
 
 
 def _end_in_file(X: np.memmap) -> int:
