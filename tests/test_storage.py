@@ -389,6 +389,11 @@ def changed(*readings):
 
 REFUSED = {
     "a generator": (lambda folder: (row for row in [X]), TypeError, "can be read only once"),
+    "a reader of batches": (
+        lambda folder: dataset(X, folder).scanner().to_reader(),
+        TypeError,
+        "RecordBatchReader, which can be read only once",
+    ),
     "a dataset of TensorFlow": (
         lambda folder: dataset_of_tensorflow(),
         TypeError,
