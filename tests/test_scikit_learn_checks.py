@@ -57,8 +57,14 @@ class TwoLayers:
 CONFIGURATIONS = [
     AutoencoderTransformer(2),
     AutoencoderTransformer(2, hidden_layer_sizes=(8,)),
+    # With a seed, since a few steps from some random starts do not reduce the loss, which warns.
     AutoencoderTransformer(
-        2, init="glorot_uniform", output_activation="sigmoid", epochs=20, learning_rate=1e-3
+        2,
+        init="glorot_uniform",
+        output_activation="sigmoid",
+        epochs=20,
+        learning_rate=1e-3,
+        random_state=0,
     ),
     AutoencoderTransformer(2, sparsity=1e-3, epochs=20, early_stopping=False),
     AutoencoderTransformer(2, noise=0.2, epochs=20, early_stopping=False),
