@@ -23,7 +23,7 @@ from sklearn.model_selection import GridSearchCV
 from skae import AutoencoderTransformer
 from skae._clusters import active_client, is_dask
 from skae._dask import crew as crew_module
-from skae._dask.cutting import cut, row_parts
+from skae._dask.cutting import cut
 from skae._dask.results import lazily
 from skae._dask.shares import shares
 from skae._dask.training import Blocks, train
@@ -60,6 +60,10 @@ def _nothing_is_left(request):
     yield
     if "client" in request.fixturenames:
         assert ranks() == []
+
+
+def row_parts(X):
+    return X.to_delayed() if hasattr(X, "iloc") else [*X.rechunk({1: -1}).to_delayed().ravel()]
 
 
 def ranks():

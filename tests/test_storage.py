@@ -490,6 +490,17 @@ def test_shuffling_changes_the_order_alone():
     assert np.abs(first.weights_[0] - again.weights_[0]).max() > 1e-4
 
 
+@pytest.mark.parametrize("kind", ["blocks", "dask frame"])
+def test_missing_values_of_pandas_are_read(kind, tiny):
+    frame = pd.DataFrame(np.round(100 * X[:90]), columns=NAMES).astype("Int16")
+    frame.iloc[[3, 50], [1, 7]] = pd.NA
+    rows = Blocks(frame[:50], frame[50:])
+    if kind == "dask frame":
+        rows = dask.dataframe.from_pandas(frame, npartitions=2)
+    from_storage = estimator().fit(rows)
+    assert_allclose(from_storage.weights_[0], estimator().fit(frame).weights_[0], atol=1e-5)
+
+
 def test_a_column_whose_only_values_have_no_weight_is_refused(tiny, tmp_path):
     X = np.array([[0.5, 1.0], [np.nan, 2.0], [np.nan, 3.0]], "float32")
     with pytest.raises(ValueError, match="3 of 6 features without any"):

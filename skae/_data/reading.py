@@ -14,7 +14,7 @@ from skae._data.labels import Labels, fitted_labels, read_labels
 from skae._data.precision import precision
 from skae._data.rows import Rows, without_duplicates
 from skae._data.sources import source_of
-from skae._data.stored import Holes, Stored, in_blocks
+from skae._data.stored import Stored, empty_rows, holes_of, in_blocks
 from skae._scikit_learn import _check_sample_weight
 
 
@@ -147,11 +147,11 @@ def training_rows(
     if rows.stored:
         if estimator.verbose:
             print(f"[AutoencoderTransformer] reading {len(X):,} rows of X in blocks")
-        holes = Holes(X) if X.scan().incomplete else None
+        holes = holes_of(X) if X.scan().incomplete else None
     # The extremes, which are needed anyway, are not finite if any entry is not.
     elif shows and not np.isfinite(rows.extremes).all():
         _validated(estimator, given, ensure_all_finite="allow-nan")
-        holes = np.isnan(X)
+        holes = holes_of(X)
     fitted = None if reset else fitted_labels(estimator)
     copies = None
     if sample_weight is not None:
@@ -172,7 +172,7 @@ def training_rows(
 
 def _without_empty(copies, X, holes):
     """Return the weights with zeros for rows without a value; refuse features without one."""
-    empty = X.scan().empty if isinstance(X, Stored) else np.flatnonzero(holes.all(axis=1))
+    empty = empty_rows(X, holes)
     if len(empty):
         copies = np.ones(len(X), X.dtype) if copies is None else copies.copy()
         copies[empty] = 0
@@ -241,12 +241,8 @@ def validation_rows(
 
 def _holes_to_validate(X_val):
     """Return which entries are missing; refuse rows that have no others."""
-    if isinstance(X_val, Stored):
-        holes, nothing = Holes(X_val), len(X_val.scan().empty) == len(X_val)
-    else:
-        holes = np.isnan(X_val)
-        nothing = holes.all()
-    if nothing:
+    holes = holes_of(X_val)
+    if len(empty_rows(X_val, holes)) == len(X_val):
         raise ValueError("X_val must have a value that is not missing.")
     return holes
 

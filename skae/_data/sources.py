@@ -146,7 +146,7 @@ class Parts:
 
     def _array(self, part, begin):
         """Return a part as an array of two dimensions."""
-        array = part if isinstance(part, np.ndarray) else _dense(part)
+        array = part if isinstance(part, np.ndarray) else dense(part)
         if array.ndim != 2 or array.shape[1] != self.n_features:
             raise ValueError(
                 f"{self._name} must consist of blocks of rows with {self.n_features} columns, like "
@@ -209,7 +209,7 @@ def _of_iterable(X, name):
     first = next(blocks, None)
     if first is None:
         raise ValueError(f"{name} has no blocks of rows: {type(X).__name__} yields nothing.")
-    array = _dense(first)
+    array = dense(first)
     if array.ndim != 2:
         raise ValueError(
             f"{name} is an iterable, so it must yield blocks of rows: arrays of shape (n_rows, "
@@ -346,10 +346,12 @@ def _of_dask(X, name):
     return source
 
 
-def _dense(part: Any) -> np.ndarray:
-    """Return a part of the rows as a NumPy array."""
-    if sparse.issparse(part):
+def dense(part: Any) -> np.ndarray:
+    """Return a part of the rows as a NumPy array, with NaN where a value is missing."""
+    if hasattr(part, "toarray"):
         return part.toarray()
+    if hasattr(part, "iloc"):
+        return part.to_numpy(precision(part), na_value=np.nan)
     if hasattr(part, "schema") and hasattr(part, "itercolumns"):  # a batch of pyarrow
         return _of_batch(part)
     return np.asarray(part)

@@ -171,6 +171,16 @@ class Holes:
         return np.isnan(self._rows.as_read(positions))
 
 
+def holes_of(X: Any) -> Any:
+    """Return which entries of dense or stored rows are missing."""
+    return Holes(X) if isinstance(X, Stored) else np.isnan(X)
+
+
+def empty_rows(X: Any, holes: Any) -> np.ndarray:
+    """Return the positions of rows without any value."""
+    return X.scan().empty if isinstance(X, Stored) else np.flatnonzero(holes.all(axis=1))
+
+
 class AllBut:
     """All numbers below a limit but a few, as an array that takes no memory for the others."""
 
