@@ -394,9 +394,9 @@ class AutoencoderTransformer(
         X : {array-like, sparse matrix, rows in storage} of shape (n_samples, n_features)
             Training data. Memory maps, HDF5 datasets, zarr arrays, paths of Parquet files, pyarrow
             datasets, Dask collections, and objects that yield blocks of rows as often as they are
-            iterated over are read in blocks of bounded memory. Dask collections are trained on by
-            the workers of a cluster if there is a client. Computations use float32 if that
-            holds every value of the dtypes (float16, float32, bool, integers of 8 and 16 bits), and
+            iterated over are read in blocks of bounded memory. If there is a Dask client, the
+            workers of its cluster train on Dask collections. Computations use float32 if that holds
+            every value of the dtypes (float16, float32, bool, integers of 8 and 16 bits), and
             float64 otherwise. Missing values are NaN, or what the library of a frame has for them;
             sparse X has none.
 
@@ -442,7 +442,7 @@ class AutoencoderTransformer(
         Returns
         -------
         X_new : ndarray of shape (n_samples, n_components)
-            Their codes; for Dask collections one that is computed later.
+            Their codes. Those of a Dask collection are one too, which is computed later.
         """
         spec = self._spec()
         # Looking for NaN in X takes as long as encoding it. In a linear code every NaN shows, so

@@ -459,7 +459,7 @@ def test_a_map_whose_file_shrinks_raises(tiny, tmp_path):
     """Reading beyond the end of its file would end the process."""
     rows = mapped(X.astype(">f4"), tmp_path)
     os.truncate(rows.filename, rows.nbytes // 2)
-    with pytest.raises(ValueError, match="has become smaller"):
+    with pytest.raises(ValueError, match="is too small for them"):
         estimator().fit(rows)
 
 

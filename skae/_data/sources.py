@@ -38,7 +38,7 @@ def source_of(X: Any, name: str = "X") -> "Slices | Parts | None":
     """
     module = type(X).__module__.partition(".")[0]
     if isinstance(X, np.ndarray):
-        return Slices(X) if _is_large_map(X) else None
+        return Slices(X, name) if _is_large_map(X) else None
     if isinstance(X, list | tuple | dict | set) or sparse.issparse(X) or X is None:
         return None
     if is_dask(X):
@@ -49,7 +49,7 @@ def source_of(X: Any, name: str = "X") -> "Slices | Parts | None":
     if isinstance(X, str | bytes) or hasattr(X, "__dataframe__") or hasattr(X, "iloc"):
         return None
     if _has_slices(X):
-        return Slices(X)
+        return Slices(X, name)
     if isinstance(X, Iterable) and not hasattr(X, "__array__") and not hasattr(X, "shape"):
         return _of_iterable(X, name)
     return None
@@ -61,7 +61,8 @@ class Slices:
     seeks = True
     client = None
 
-    def __init__(self, X):
+    def __init__(self, X, name):
+        self._name = name
         self.n_rows, self.n_features = map(int, X.shape)
         self.dtype = np.dtype(precision(X))
         self.header = np.empty((0, self.n_features))
@@ -75,17 +76,11 @@ class Slices:
     def read(self, begin, end):
         # Beyond the end of its file, a map would end the process.
         if self._path is not None and _size(self._path) < self._needed:
-            self._refuse(f"its file {self._path} has become smaller")
+            raise _changed(self._name, self.n_rows, f"its file {self._path} is too small for them")
         rows = self._X[begin:end]
         if len(rows) != end - begin:
-            self._refuse(f"only {begin + len(rows)} are left")
+            raise _changed(self._name, self.n_rows, f"only {begin + len(rows)} are left")
         return np.asarray(rows)
-
-    def _refuse(self, found):
-        raise ValueError(
-            f"X had {self.n_rows} rows when they were first counted, and {found}. Leave X as it is "
-            "while it is read."
-        )
 
 
 class Parts:
@@ -137,10 +132,7 @@ class Parts:
     def _advance(self):
         part = next(self._parts, None)
         if part is None:
-            raise ValueError(
-                f"{self._name} had {self.n_rows} rows when they were first counted, and only "
-                f"{self._end} are left. Leave {self._name} as it is while it is read."
-            )
+            raise _changed(self._name, self.n_rows, f"only {self._end} are left")
         self._part = self._array(part, self._end)
         self._next, self._end = self._end, self._end + len(self._part)
 
@@ -153,6 +145,13 @@ class Parts:
                 f"the first one. Got a block of shape {array.shape} after {begin} rows."
             )
         return array
+
+
+def _changed(name, n_rows, found):
+    return ValueError(
+        f"{name} had {n_rows} rows when they were first counted, and {found}. Leave {name} as it "
+        "is while it is read."
+    )
 
 
 def _is_large_map(X):
@@ -183,19 +182,15 @@ def _names_parquet(X):
 def _refuse_lazy(X, module, name):
     """Raise an error for what other libraries compute later or read once."""
     if module == "polars" and type(X).__name__ == "LazyFrame":
-        _refuse(X, name, f"Pass {name}.collect(), or write it with {name}.sink_parquet(path) and")
+        raise TypeError(
+            f"{name} is a polars.LazyFrame, which holds no rows yet. Pass {name}.collect(), or "
+            f"write it with {name}.sink_parquet(path) and pass the path, which is read in blocks."
+        )
     if module == "tensorflow" and type(X).__module__.startswith("tensorflow.python.data"):
         raise TypeError(
             f"{name} is a tf.data.Dataset, whose elements are tensors. {AGAIN} Blocks of rows are "
             f"{name}.batch(1024).as_numpy_iterator()."
         )
-
-
-def _refuse(X, name, first):
-    raise TypeError(
-        f"{name} is a {type(X).__module__.partition('.')[0]}.{type(X).__name__}, which holds no "
-        f"rows yet. {first} pass the path of that file, which is read in blocks."
-    )
 
 
 def _of_iterable(X, name):
