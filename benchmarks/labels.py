@@ -7,9 +7,10 @@
     python benchmarks/labels.py cost                    # 1 minute: time with labels and without
 
 Each split gives one figure per method, and all methods see the same split. The tables show means
-over the splits, with the standard error of the difference to PCA where a sign is given. "error" is
-the squared error of the reconstruction of test rows, over that of PCA. "labels, noise" trains with
-Gaussian noise and more epochs, which suits images; "labels, both" masks entries as well.
+over the splits, with the standard deviation over splits in brackets, and with the standard error of
+the difference to PCA where a sign is given. "error" is the squared error of the reconstruction of
+test rows, over that of PCA. "labels, noise" trains with Gaussian noise and more epochs, which suits
+images; "labels, both" masks entries as well.
 """
 
 import argparse
@@ -165,7 +166,9 @@ def show(name, n_components, found, methods):
     """Print a line for each method; return the mean differences to PCA."""
     differences = found[:, :, :-1].mean(axis=2) - found[:, :1, :-1].mean(axis=2)
     for i, method in enumerate(methods):
-        figures = " | ".join(f"{figure:.3f}" for figure in found[:, i].mean(axis=0))
+        deviations = found[:, i].std(axis=0, ddof=1)
+        cells = zip(found[:, i].mean(axis=0), deviations, strict=True)
+        figures = " | ".join(f"{mean:.3f} ({deviation:.3f})" for mean, deviation in cells)
         error = differences[:, i].std(ddof=1) / np.sqrt(len(differences))
         gain = f"{differences[:, i].mean():+.3f} ± {error:.3f}"
         print(f"| {name}, {n_components} | {method} | {figures} | {gain} |", flush=True)
