@@ -64,6 +64,41 @@ def test_a_shared_program_computes_what_one_of_its_own_does(programs):
         assert_array_equal(array, other)
 
 
+WIDTHS = {
+    "noise and labels": {
+        "noise": lambda batch, rng: batch * rng.integers(2, size=batch.shape),
+        "label_weight": 1.0,
+    },
+    "missing values": {},
+    "variational, with weight decay": {"kl_weight": 0.01, **adamw(weight_decay=0.1)},
+}
+
+
+@pytest.mark.parametrize("name", WIDTHS)
+def test_tables_of_other_widths_share_a_program_and_train_as_in_one_of_their_own(
+    name, programs, monkeypatch
+):
+    parameters = {**SETTINGS, "output_activation": "linear", **WIDTHS[name]}
+    tables = [X[:, 18 : 18 + width].astype(float) for width in (11, 14)]
+    if name == "missing values":
+        for table in tables:
+            table[::7, 3] = np.nan
+    y, weights = load_digits().target[:300], np.arange(300) % 3
+
+    def fitted():
+        estimator = AutoencoderTransformer(3, hidden_layer_sizes=(8,), **parameters)
+        return [estimator.fit(table, y, sample_weight=weights).weights_ for table in tables]
+
+    together = fitted()
+    assert len(programs.values()) == 1
+    monkeypatch.setattr(training, "_roomy", lambda spec, *_: spec)
+    programs.clear()
+    for shared, own in zip(together, fitted(), strict=True):
+        for a, b in zip(shared, own, strict=True):
+            assert_allclose(a, b, atol=1e-9)
+    assert len(programs.values()) == 2
+
+
 def test_weight_decay_is_that_of_keras():
     """The test takes one step, with a decay and a learning rate large enough to show."""
     settings = {"init": "glorot_uniform", "code_activation": "relu", "batch_size": 300}

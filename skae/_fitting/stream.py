@@ -71,7 +71,7 @@ def go_on(
         begin = stream.units.unfold(candidate.spec, previous)
     units, spec, how = stream.units, candidate.spec, _recipe(candidate, len(rows), stream)
     # Parts of all sizes share a program, or their optimizers would differ in shape.
-    program = compiled(in_units(spec), how._replace(n_steps=1), how.batch_size)
+    program = compiled(in_units(spec), how._replace(n_steps=1), how.batch_size, shared=False)
     monitor = Monitor(candidate, Split(rows, None), units)
     weights, arrays = train_on(
         program, units.rows(rows), begin, how, monitor, stream.arrays or None

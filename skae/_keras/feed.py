@@ -169,18 +169,7 @@ class Feed:
         indices = np.array(
             [batch if len(batch) == size else np.resize(batch, size) for batch in batches]
         )
-        X = shard.X[:n]
-        self._rows.gather(X.reshape(-1, X.shape[-1]), indices.ravel())
-        if self._corrupt is not None:
-            for i, n_rows in enumerate(sizes):
-                shard.clean[i] = X[i]
-                corrupted = self._corrupt(X[i, : max(1, n_rows)], self._rng)
-                X[i] = np.resize(corrupted, X[i].shape)
-                self._rng.standard_normal(out=shard.draws[i], dtype=shard.draws.dtype)
-            self._rows.to_units(shard.clean[:n])
-        elif shard.draws.size:
-            self._rng.standard_normal(out=shard.draws[:n], dtype=shard.draws.dtype)
-        self._rows.to_units(X)
+        self._put_columns(shard, indices, sizes)
         if shard.labels.size:
             shard.labels[:n] = self._rows.labels[indices]
         weights = np.ones(indices.shape)
@@ -190,3 +179,27 @@ class Feed:
         totals = weights.sum(axis=1, dtype=np.float64)
         self._share(weights, totals, shard.shares[:n])
         return totals
+
+    def _put_columns(self, shard, indices, sizes):
+        """Put the columns of some rows into a shard, corrupted ones and draws beside them."""
+        n, width = len(indices), self._program.n_features
+        X, clean = (_without_room(array[:n], width) for array in (shard.X, shard.clean))
+        self._rows.gather(X.reshape(-1, width), indices.ravel())
+        if self._corrupt is not None:
+            for i, n_rows in enumerate(sizes):
+                clean[i] = X[i]
+                corrupted = self._corrupt(X[i, : max(1, n_rows)], self._rng)
+                X[i] = np.resize(corrupted, X[i].shape)
+                self._rng.standard_normal(out=shard.draws[i], dtype=shard.draws.dtype)
+            self._rows.to_units(clean)
+        elif shard.draws.size:
+            self._rng.standard_normal(out=shard.draws[:n], dtype=shard.draws.dtype)
+        self._rows.to_units(X)
+        if X.shape != shard.X[:n].shape:
+            shard.X[:n, :, :width] = X
+            shard.clean[:n, :, :width] = clean
+
+
+def _without_room(array, width):
+    """Return the array, or one without its last columns where it has more than `width`."""
+    return array if array.shape[-1] <= width else np.empty((*array.shape[:-1], width), array.dtype)

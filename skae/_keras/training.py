@@ -64,13 +64,16 @@ class Recipe(NamedTuple):
     shuffle: bool  # whether the rows are in another order in each epoch
 
 
-def compiled(spec: NetworkSpec, recipe: Recipe, n_rows: int) -> "_Program":
-    """Return the program for such rows, compiled now if no earlier fit has compiled it."""
+def compiled(spec: NetworkSpec, recipe: Recipe, n_rows: int, *, shared: bool = True) -> "_Program":
+    """Return the program for such rows, compiled now if no earlier fit has compiled it.
+
+    If `shared`, it may have room for more columns, and so has the state of its optimizer.
+    """
     size = _padded(recipe.batch_size, n_rows)
     spec = spec.without_weights()
     optimizer, _ = _shared_optimizer(recipe.optimizer)
     if spec.dense and recipe.n_steps * recipe.batch_size * spec.n_features <= QUICK:
-        spec = _roomy(spec, optimizer)
+        spec = _roomy(spec, recipe.loss, optimizer, shared)
     key = spec, recipe.loss, optimizer, size, recipe.corrupt is not None, recipe.holes
     try:
         return _programs.get((*key, chosen_device()), apart(lambda: _Program(*key)))
@@ -141,8 +144,8 @@ def _padded(batch_size, n_rows):
 
 @functools.lru_cache
 @apart
-def _roomy(spec, optimizer):
-    return with_room(spec, _optimizer(optimizer))
+def _roomy(spec, loss, optimizer, shared):
+    return with_room(spec, loss, _optimizer(optimizer), columns=shared)
 
 
 def _averaging(optimizer):
@@ -183,7 +186,10 @@ class _Program:
         self.batch_size = batch_size
         self.dtype = spec.dtype
         self._rate = None
-        self._strengths = np.zeros(len(Penalties._fields) + 1, spec.dtype)
+        self._strengths = np.zeros(len(Penalties._fields) + 2, spec.dtype)
+        self._dense = spec.dense
+        self._room = spec.n_features
+        self.n_features = spec.n_features  # of the rows of a run, which may leave columns free
         self._optimizer = self._make_optimizer(optimizer)
         # With hidden layers, other products take most of the time, and nothing is gained. Holding
         # kernels by columns also needs one variable for all weights.
@@ -274,7 +280,10 @@ class _Program:
         self._trained.assign(weights)
         assign(self._optimizer_variables, self._optimizer_start)
         decay = _shared_optimizer(recipe.optimizer)[1]
-        self._strengths = np.array([*recipe.penalties, decay], self.dtype)
+        if self._dense:
+            self.n_features = len(weights[0])
+        factor = self._room / self.n_features  # a free column lowers the mean over columns
+        self._strengths = np.array([*recipe.penalties, decay, factor], self.dtype)
 
     def state(self):
         """Return the variables that training changes, the optimizer's among them."""
@@ -327,7 +336,7 @@ class _Program:
 
     def _run(self, X, clean, draws, labels, shares, rates, n_steps, strengths):
         # These are inputs, like the rates, so a search over them compiles once.
-        *penalties, decay = tf.unstack(strengths)
+        *penalties, decay, self._factor = tf.unstack(strengths)
         self._network.weigh(Penalties(*penalties))
         if self._decays:
             self._optimizer.weight_decay = decay
@@ -357,7 +366,7 @@ class _Program:
             reconstruction, penalties = self._trained.forward(inputs)
             if self._holes:
                 target, reconstruction = known_alone(target, reconstruction)
-            row_loss = self._loss(target, reconstruction) + sum(penalties)
+            row_loss = self._loss(target, reconstruction) * self._factor + sum(penalties)
             # The layers of a custom network may compute in another precision than that of the rows.
             row_loss = tf.cast(row_loss, share.dtype)
             loss = row_loss * share

@@ -8,6 +8,7 @@ third off the time of compiling a program.
 import copy
 import dataclasses
 import itertools
+import json
 import math
 from typing import Literal
 
@@ -23,8 +24,8 @@ from skae._network.spec import NetworkSpec
 _NAMES = "Adadelta Adagrad Adam AdamW Adamax Ftrl Lion Nadam RMSprop SGD"
 ELEMENTWISE = {getattr(keras.optimizers, name) for name in _NAMES.split()}
 
-# Networks can share a program if their n_components round up to the same multiple of this.
-COMPONENTS = 16
+# Networks can share a program if their columns and components round up to the same multiples.
+MULTIPLE = 16
 # XLA divides a concatenation of more than twice this between cores (it counts both the bytes read
 # and the bytes written), and its code for that is slow; see `_split`.
 CONCATENATED_BYTES = 2**18
@@ -44,21 +45,30 @@ def trained_variables(
     return Separate(network)
 
 
-def with_room(spec: NetworkSpec, optimizer: keras.Optimizer) -> NetworkSpec:
-    """Return the network with `n_components` rounded up, if the components in excess stay zero.
+def with_room(
+    spec: NetworkSpec, loss: str, optimizer: keras.Optimizer, *, columns: bool
+) -> NetworkSpec:
+    """Return the network with more components and columns, if what is added stays zero.
 
-    All their weights start at zero and stay there, since a code of zero gives them no gradient.
+    All added weights start at zero and stay there: a column or code of zeros gives no gradient.
     """
-    if not spec.dense or spec.kl_weight or not elementwise(optimizer):
+    if not spec.dense or not elementwise(optimizer):
         return spec
     # Ftrl divides by what it has accumulated; others add an epsilon first, which may be zero.
-    divides = (
-        isinstance(optimizer, keras.optimizers.Ftrl) or getattr(optimizer, "epsilon", 1) < 1e-20
-    )
-    if divides or ACTIVATIONS[spec.code_activation](np.zeros(1)).any():
+    if isinstance(optimizer, keras.optimizers.Ftrl) or getattr(optimizer, "epsilon", 1) < 1e-20:
         return spec
-    multiples = -(-spec.n_components // COMPONENTS)
-    return dataclasses.replace(spec, n_components=multiples * COMPONENTS)
+    widths = {}
+    if not spec.kl_weight and not ACTIVATIONS[spec.code_activation](np.zeros(1)).any():
+        widths["n_components"] = _rounded_up(spec.n_components)
+    # The squared error is a mean over columns, which a factor corrects.
+    squared = json.loads(loss) == "mse"
+    if columns and squared and spec.output_activation == "linear" and not spec.output_unit:
+        widths["n_features"] = _rounded_up(spec.n_features)
+    return dataclasses.replace(spec, **widths)
+
+
+def _rounded_up(width):
+    return -(-width // MULTIPLE) * MULTIPLE
 
 
 def elementwise(optimizer: keras.Optimizer) -> bool:
