@@ -56,7 +56,7 @@ class TwoLayers:
 
 CONFIGURATIONS = [
     AutoencoderTransformer(2),
-    AutoencoderTransformer(2, hidden_layer_sizes=(8,)),
+    AutoencoderTransformer(2, hidden_layer_sizes=()),
     # With a seed, since a few steps from some random starts do not reduce the loss, which warns.
     AutoencoderTransformer(
         2,
@@ -66,10 +66,8 @@ CONFIGURATIONS = [
         learning_rate=1e-3,
         random_state=0,
     ),
-    AutoencoderTransformer(2, sparsity=1e-3, epochs=20, early_stopping=False),
-    AutoencoderTransformer(2, noise=0.2, epochs=20, early_stopping=False),
-    AutoencoderTransformer(2, kl_weight=0.5, epochs=20, early_stopping=False),
-    AutoencoderTransformer(2, loss="poisson", epochs=20, early_stopping=False),
+    AutoencoderTransformer(2, loss="poisson", sparsity=1e-3, epochs=20, early_stopping=False),
+    AutoencoderTransformer(2, noise=0.2, kl_weight=0.5, epochs=20, early_stopping=False),
     AutoencoderTransformer(
         2, hidden_layer_sizes=(8,), label_weight=1.0, epochs=20, early_stopping=False
     ),
