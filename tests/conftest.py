@@ -6,9 +6,10 @@ import sys
 # Without this variable scikit-learn silently skips its check of array API input.
 assert "scipy" not in sys.modules, "SCIPY_ARRAY_API has to be set before SciPy is imported."
 os.environ["SCIPY_ARRAY_API"] = "1"
-# Optimizing the code takes a third of the time to compile it, and few tests train for long.
-# `.ci/floors` tests with optimized code.
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+# With these flags compiling takes a third of the time, and few tests train for long. XLA stops the
+# process at a flag that it does not know. `.ci/floors` tests without them.
+FLAGS = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
+os.environ.setdefault("XLA_FLAGS", FLAGS)
 
 from hypothesis import HealthCheck, settings  # noqa: E402  (it may import SciPy)
 
