@@ -291,6 +291,7 @@ def _distances(fitted, rows):
     return np.hstack([back, unit * predicted])
 
 
+@one_thread()
 def _with_code(fitted, rows, rectified):
     """Return the same network with a linear code in order, rectified if an activation is given."""
     candidate, weights, explained = fitted.candidate, fitted.weights, None

@@ -225,7 +225,8 @@ def linear_decoder(spec: NetworkSpec, weights: list[np.ndarray], rows: Rows) -> 
     share = (row_weights / rows.total_weight())[:, None]
     centred = codes - (codes * share).sum(axis=0)
     shared = centred * share
-    return np.linalg.lstsq(centred.T @ shared, shared.T @ decoded, rcond=None)[0]
+    # Not lstsq: on a busy machine it takes 0.5 s, for which its threads wait for each other.
+    return np.linalg.pinv(centred.T @ shared, hermitian=True) @ (shared.T @ decoded)
 
 
 def rectify(
