@@ -515,3 +515,49 @@ def test_values_without_weight_do_not_count(tiny, tmp_path):
     one.fit(in_hdf5(rows, tmp_path), sample_weight=weights)
     other = estimator(loss="binary_crossentropy").fit(rows, sample_weight=weights)
     assert_allclose(one.weights_[0], other.weights_[0], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("seeks", [True, False])
+def test_a_sample_is_kept_from_a_pass_over_all_rows(seeks, tiny):
+    rows = Rows(Stored(source_of(Array(X) if seeks else Blocks(*np.array_split(X, 9))), True))
+    expected = Rows(X).sample(50, 3)
+    rows.expect(50, 3)
+    assert sum(len(block) for block, _ in rows.blocks()) == 700
+    rows.X.source.read = None  # no row is read again
+    for _ in range(2):
+        assert_array_equal(rows.sample(50, 3).X, expected.X)
+
+
+def test_a_sample_is_kept_while_others_are_taken(tiny, monkeypatch):
+    monkeypatch.setattr(stored, "KEPT_BYTES", 0)
+    rows = Rows(Stored(source_of(Blocks(*np.array_split(X, 9))), True))
+    rows.expect(50, 3)
+    assert_array_equal(rows.take(np.array([5, 6, 300])).X, X[[5, 6, 300]])
+    read = rows.X.source.read
+    rows.X.source.read = None
+    assert_array_equal(rows.sample(50, 3).X, Rows(X).sample(50, 3).X)
+    rows.X.source.read = read  # it is large, so it is read again
+    assert_array_equal(rows.sample(50, 3).X, Rows(X).sample(50, 3).X)
+
+
+class Counted(Blocks):
+    """Blocks that count how often they are read."""
+
+    passes = 0
+
+    def __iter__(self):
+        for block in self.blocks:
+            self.passes += len(block) / len(X)
+            yield block
+
+
+@pytest.mark.parametrize(("rows", "most"), [(X, 10), (HOLES, 14)], ids=["complete", "holes"])
+def test_there_are_few_passes_over_all_rows(rows, most, tiny, monkeypatch):
+    """Blocks that lie in two parts are not read from the start for each use of them."""
+    monkeypatch.setattr(rows_module, "BLOCK_BYTES", 20 * X[0].nbytes)
+    monkeypatch.setattr("skae._fitting.fit.ORDER_ROWS", 100)
+    monkeypatch.setattr("skae._fitting.findings.FOUND_ROWS", 100)
+    monkeypatch.setattr("skae._fitting.baselines.SAMPLE_ROWS", 200)
+    blocks = Counted(*np.array_split(rows, 9))
+    estimator(epochs=1, early_stopping=False).fit(blocks)
+    assert 1 < blocks.passes < most

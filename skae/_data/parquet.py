@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from skae._data.memory import empty
 from skae._data.precision import precision
 
 # Larger row groups than this are decoded in batches of all columns, unless their dictionaries would
@@ -95,7 +96,7 @@ def _of_file(file, groups=None):
         if n_bytes <= GROUP_BYTES or n_bytes <= 2 * _dictionary_bytes(group):
             if group.num_rows > len(room):
                 room = np.empty((0, len(schema)), dtype)  # two at once would be too many
-                room = np.empty((group.num_rows, len(schema)), dtype)
+                room = empty((group.num_rows, len(schema)), dtype)
             yield room[: _decode(file, i, room)]
         else:
             yield from file.iter_batches(_batch_rows(schema), row_groups=[i], use_threads=False)

@@ -18,6 +18,7 @@ from scipy import sparse
 from sklearn.utils import check_array
 
 from skae._clusters import active_client, is_dask
+from skae._data.memory import empty
 from skae._data.parquet import array_of, reader_of
 from skae._data.precision import precision
 
@@ -110,7 +111,7 @@ class Parts:
         if self._part is None or begin < self._next:
             self._parts, self._part, self._next, self._end = self._begin(), (), 0, 0
         # A copy, so that no part has to stay in memory when the next one comes.
-        rows, done = np.empty((end - begin, self.n_features), self.dtype), 0
+        rows, done = empty((end - begin, self.n_features), self.dtype), 0
         while done < len(rows):
             while self._end <= begin + done:
                 self._advance()
