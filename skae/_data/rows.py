@@ -110,9 +110,11 @@ class Rows:
     def take(self, indices):
         """Return a copy of some of the rows."""
         positions, holes = self._positions(indices), None
-        if self.stored and self.holes is not None:
+        if self.stored:
             rows = self.X.as_read(positions)
-            return self._with(self.X.fill(rows), np.isnan(rows), None, indices)
+            self.X.source.close()
+            holes = None if self.holes is None else np.isnan(rows)
+            return self._with(self.X.fill(rows), holes, None, indices)
         if self.holes is not None:
             holes = self.holes[positions]
         return self._with(self.X[positions], holes, None, indices)

@@ -83,6 +83,9 @@ class Slices:
             raise _changed(self._name, self.n_rows, f"only {begin + len(rows)} are left")
         return np.asarray(rows)
 
+    def close(self):
+        pass
+
 
 class Parts:
     """Parts of the rows that come one after another, as often as they are asked for.
@@ -119,8 +122,12 @@ class Parts:
             rows[done : stop - begin] = self._part[begin + done - self._next : stop - self._next]
             done = stop - begin
         if end == self.n_rows:
-            self._parts, self._part = iter(()), None
+            self.close()
         return rows
+
+    def close(self):
+        """Forget the part at hand; the next read begins anew."""
+        self._parts, self._part = iter(()), None
 
     def count(self) -> None:
         """Read all parts once: find the number of rows and the dtype to compute in."""
