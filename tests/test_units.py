@@ -142,6 +142,6 @@ def test_order_of_a_code_with_fewer_dimensions_is_left():
     weights = glorot_start(spec, np.random.default_rng(0))
     weights[0][:, 3] = weights[0][:, 2]
     rows = Rows(CURVED)
-    left, explained = order_code(spec, weights, rows, np.eye(2))
+    left, explained = order_code(spec, weights, rows, lambda: np.eye(2))
     assert left is weights
     assert explained is None

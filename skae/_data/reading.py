@@ -12,7 +12,7 @@ from sklearn.utils.validation import validate_data
 from skae._data.filling import Filling, filling_of
 from skae._data.labels import Labels, fitted_labels, read_labels
 from skae._data.precision import precision
-from skae._data.rows import Rows, without_duplicates
+from skae._data.rows import Rows, n_of_moments, without_duplicates
 from skae._data.sources import source_of
 from skae._data.stored import Stored, empty_rows, holes_of, in_blocks
 from skae._scikit_learn import _check_sample_weight
@@ -147,6 +147,7 @@ def training_rows(
     if rows.stored:
         if estimator.verbose:
             print(f"[AutoencoderTransformer] reading {len(X):,} rows of X in blocks")
+        rows.expect(n_of_moments(rows), 0)
         holes = holes_of(X) if X.scan().incomplete else None
     # The extremes, which are needed anyway, are not finite if any entry is not.
     elif shows and not np.isfinite(rows.extremes).all():

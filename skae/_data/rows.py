@@ -53,6 +53,7 @@ class Rows:
         self.origin = 0.0
         self.scale = 1.0
         self.pca = None  # computed once, by the first fit that starts from it
+        self._mean = None  # of stored rows, which takes a pass over them
         # If these are scores of other rows: those rows, whose content decides the splits, and what
         # the scores leave of the loss of each row.
         self.source = None
@@ -97,6 +98,7 @@ class Rows:
         """Return the same rows with what a `Filling` puts into their holes."""
         rows = copy.copy(self)
         rows.X = self.X.filled(filling) if self.stored else filling.fill(self.X)
+        rows._mean = None
         return rows
 
     def in_units(self, origin, scale):
@@ -107,19 +109,35 @@ class Rows:
 
     def take(self, indices):
         """Return a copy of some of the rows."""
-        positions = self._positions(indices)
-        holes = None if self.holes is None else self.holes[positions]
+        positions, holes = self._positions(indices), None
+        if self.stored:
+            rows = self.X.as_read(positions)
+            self.X.source.close()
+            holes = None if self.holes is None else np.isnan(rows)
+            return self._with(self.X.fill(rows), holes, None, indices)
+        if self.holes is not None:
+            holes = self.holes[positions]
         return self._with(self.X[positions], holes, None, indices)
 
     def sample(self, n_rows, seed):
         """Return at most `n_rows` of the rows, drawn without replacement."""
         if len(self) <= n_rows:
             return self.held() if self.n_bytes <= SAMPLE_BYTES else self
+        chosen = self._drawn(n_rows, seed)
+        return self.take(chosen) if self._holds(n_rows) else self._view(chosen)
+
+    def expect(self, n_rows, seed):
+        """Let the next pass over all stored rows keep what `sample` will be asked for."""
+        if self.stored and len(self) > n_rows and self._holds(n_rows):
+            self.X.expect(self._positions(self._drawn(n_rows, seed)))
+
+    def _drawn(self, n_rows, seed):
         rng = np.random.default_rng(seed)
-        chosen = np.sort(rng.choice(len(self), n_rows, replace=False, shuffle=False))
-        if self.stored and self.n_bytes * n_rows / len(self) > SAMPLE_BYTES:
-            return self._view(chosen)
-        return self.take(chosen)
+        return np.sort(rng.choice(len(self), n_rows, replace=False, shuffle=False))
+
+    def _holds(self, n_rows):
+        """Return whether so many of the rows may be held in memory."""
+        return not self.stored or self.n_bytes * n_rows <= SAMPLE_BYTES * len(self)
 
     def held(self):
         """Return the rows in memory."""
@@ -197,6 +215,8 @@ class Rows:
         if self.sparse:
             copies = np.ones(len(self)) if self.weights is None else self.weights
             return np.ravel(copies.astype(np.float64) @ self.X) / self.total_weight()
+        if self._mean is not None:
+            return self._mean
         total, weight = np.zeros(self.n_features), 0.0
         for block, weights in self.blocks():
             if weights is None:
@@ -205,7 +225,9 @@ class Rows:
             else:
                 total += weights.astype(np.float64) @ block
                 weight += weights.sum(dtype=np.float64)
-        return total / weight
+        mean = total / weight
+        self._mean = mean if self.stored else None
+        return mean
 
     def within(self, low, high):
         """Return whether all entries lie in an interval, with a tolerance for rounding.
@@ -218,11 +240,12 @@ class Rows:
         slack = 8 * np.finfo(self.dtype).eps
         return bool(self.extremes[0] >= low - slack and self.extremes[1] <= high + slack)
 
-    def splits(self, fraction, n_splits, rng):
+    def splits(self, fraction, n_splits, rng, sample=None):
         """Hold out disjoint fractions of the rows, by weight, in at most `n_splits` splits.
 
         Return a list with the rest, the rows held out, and whether rows with many copies had to
-        be held out, for each split. It is empty for fewer than two distinct rows.
+        be held out, for each split. It is empty for fewer than two distinct rows. `sample` are the
+        arguments of `sample` that the first rest will be asked for.
 
         A hash of a row's content decides its side, so all copies of a row are on one side. Nothing
         leaks between the sides, and a weight of 2 is the same as two copies.
@@ -246,7 +269,10 @@ class Rows:
             begin, before = end, ends[end - 1]
             held = np.arange(len(self))[hashed][np.isin(positions, chosen)]
             missed = bool(copies[chosen].max() > max(1, MISSED * share))
-            splits.append((self._view(AllBut(held, len(self))), self.take(held), missed))
+            rest = self._view(AllBut(held, len(self)))
+            if sample is not None and not splits:
+                rest.expect(*sample)
+            splits.append((rest, self.take(held), missed))
         return splits
 
     def _view(self, indices):
@@ -354,13 +380,18 @@ def without_duplicates(X):
     return X
 
 
+def n_of_moments(X):
+    """Return how many rows `moments` looks at."""
+    return min(10_000, max(100, 2_000_000 // X.n_features))
+
+
 def moments(X):
     """Return the mean and standard deviation of each column, from a large enough sample.
 
     It takes one pass, with deviations from the first row, so a constant column's standard deviation
     is exactly zero. It is zero as well where squares overflow, since nothing is known there.
     """
-    rows = X.sample(min(10_000, max(100, 2_000_000 // X.n_features)), 0)
+    rows = X.sample(n_of_moments(X), 0)
     first, weight = np.zeros(0), 0.0
     sums, squares = np.zeros(rows.n_features), np.zeros(rows.n_features)
     with np.errstate(over="ignore", invalid="ignore"):

@@ -15,12 +15,13 @@ from typing import Any
 
 import numpy as np
 from scipy import sparse
+from sklearn.utils import check_array
 
 from skae._clusters import active_client, is_dask
+from skae._data.memory import empty
+from skae._data.parquet import array_of, reader_of
 from skae._data.precision import precision
 
-# Parquet files are read in batches of this size.
-BATCH_BYTES = 2**22
 # Mapped rows up to this size are used as they are, if their dtype is the one to compute in. They
 # take no memory of the process, and any computer can keep them in the cache of its files.
 MAPPED_BYTES = 2**30
@@ -82,9 +83,15 @@ class Slices:
             raise _changed(self._name, self.n_rows, f"only {begin + len(rows)} are left")
         return np.asarray(rows)
 
+    def close(self):
+        pass
+
 
 class Parts:
-    """Parts of the rows that come one after another, as often as they are asked for."""
+    """Parts of the rows that come one after another, as often as they are asked for.
+
+    The array of a part may be used again for the next one.
+    """
 
     seeks = False
     multiple = 1
@@ -105,17 +112,22 @@ class Parts:
 
     def read(self, begin, end):
         if self._part is None or begin < self._next:
-            self._parts, self._part, self._next, self._end = self._begin(), None, 0, 0
-        found = []
-        while begin < end:
-            while self._end <= begin:
+            self._parts, self._part, self._next, self._end = self._begin(), (), 0, 0
+        # A copy, so that no part has to stay in memory when the next one comes.
+        rows, done = empty((end - begin, self.n_features), self.dtype), 0
+        while done < len(rows):
+            while self._end <= begin + done:
                 self._advance()
             stop = min(end, self._end)
-            found.append(self._part[begin - self._next : stop - self._next])
-            begin = stop
-        if not found:
-            return np.empty((0, self.n_features), self.dtype)
-        return found[0] if len(found) == 1 else np.concatenate(found)
+            rows[done : stop - begin] = self._part[begin + done - self._next : stop - self._next]
+            done = stop - begin
+        if end == self.n_rows:
+            self.close()
+        return rows
+
+    def close(self):
+        """Forget the part at hand; the next read begins anew."""
+        self._parts, self._part = iter(()), None
 
     def count(self) -> None:
         """Read all parts once: find the number of rows and the dtype to compute in."""
@@ -130,6 +142,7 @@ class Parts:
         self.n_rows = n_rows
 
     def _advance(self):
+        self._part = ()
         part = next(self._parts, None)
         if part is None:
             raise _changed(self._name, self.n_rows, f"only {self._end} are left")
@@ -139,6 +152,8 @@ class Parts:
     def _array(self, part, begin):
         """Return a part as an array of two dimensions."""
         array = part if isinstance(part, np.ndarray) else dense(part)
+        if array.dtype.kind not in "biuf":  # NumPy would drop imaginary parts
+            array = check_array(array, dtype=self.dtype, ensure_all_finite=False, allow_nd=True)
         if array.ndim != 2 or array.shape[1] != self.n_features:
             raise ValueError(
                 f"{self._name} must consist of blocks of rows with {self.n_features} columns, like "
@@ -215,96 +230,14 @@ def _of_iterable(X, name):
 
 
 def _of_parquet(X, name):
-    """Return the batches of a Parquet file, a pyarrow dataset or scanner; None for a table."""
-    if isinstance(X, str | os.PathLike):
-        X = _opened(X, name)
-    kind = type(X).__name__
-    if not (hasattr(X, "to_batches") or hasattr(X, "iter_batches")) or hasattr(X, "columns"):
+    """Return the rows of a Parquet file, a pyarrow dataset or scanner; None for a table."""
+    reader = reader_of(X, name)
+    if reader is None:
         once = hasattr(X, "read_next_batch")  # or else a table, or another object of pyarrow
         return _of_iterable(X, name) if once else None
-    schema = getattr(X, "schema_arrow", None) or getattr(X, "projected_schema", None) or X.schema
-    _check_numbers(schema, name)
-    if kind == "ParquetFile":
-        n_rows = X.metadata.num_rows
-
-        def begin():
-            return _releasing(X.iter_batches(_batch_rows(schema), use_threads=False))
-
-    else:
-        n_rows = X.count_rows()
-
-        def begin():
-            return _releasing(_batches(X, schema))
-
+    begin, n_rows, schema = reader
     header = schema.empty_table()
     return Parts(begin, n_rows, precision(header), header, name)
-
-
-def _opened(path, name):
-    """Return a Parquet file, or all in a folder as a dataset."""
-    if not os.path.exists(path):
-        raise FileNotFoundError(f"{name} is the path of a Parquet file, and {path} does not exist.")
-    if os.path.isdir(path):
-        import pyarrow.dataset
-
-        return pyarrow.dataset.dataset(path, format="parquet")
-    import pyarrow.parquet
-
-    try:
-        return pyarrow.parquet.ParquetFile(path, memory_map=True)
-    except pyarrow.ArrowInvalid as error:
-        raise ValueError(
-            f"{name} is a path, so it must be that of a Parquet file. Got {path}: {error} Open "
-            "other files with their own libraries, a .npy file with numpy.load(path, "
-            "mmap_mode='r') for example, and pass what these return."
-        ) from error
-
-
-def _releasing(batches):
-    """Yield batches, and give their memory back to the system at the end of the pass."""
-    import pyarrow
-
-    try:
-        yield from batches
-    finally:
-        pyarrow.default_memory_pool().release_unused()
-
-
-def _batch_rows(schema):
-    return max(1, BATCH_BYTES // (4 * max(1, len(schema))))
-
-
-def _batches(dataset, schema):
-    """Return batches of rows, with as little memory for what is read ahead as pyarrow allows."""
-    if not hasattr(dataset, "get_fragments"):
-        return dataset.to_batches()  # a scanner, which is set up already
-    arrow = sys.modules["pyarrow.dataset"]
-    options = None
-    if dataset.format.default_extname == "parquet" if hasattr(dataset, "format") else False:
-        options = arrow.ParquetFragmentScanOptions(pre_buffer=False, use_buffered_stream=True)
-    return dataset.to_batches(
-        batch_size=_batch_rows(schema),
-        batch_readahead=1,
-        fragment_readahead=1,
-        fragment_scan_options=options,
-        use_threads=False,
-    )
-
-
-def _check_numbers(schema, name):
-    wrong = [f"{field.name} ({field.type})" for field in schema if not _is_number(field.type)]
-    if wrong:
-        more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
-        raise ValueError(
-            f"{name} must have columns of numbers. Got columns of other types: "
-            f"{', '.join(wrong[:3])}{more}. Encode these, or leave them out, with "
-            "pyarrow.dataset.dataset(path).scanner(columns=[...]) for example."
-        )
-
-
-def _is_number(kind):
-    names = ("int", "uint", "float", "double", "halffloat", "bool", "decimal")
-    return str(kind).startswith(names)
 
 
 def _of_dask(X, name):
@@ -348,22 +281,8 @@ def dense(part: Any) -> np.ndarray:
     if hasattr(part, "iloc"):
         return part.to_numpy(precision(part), na_value=np.nan)
     if hasattr(part, "schema") and hasattr(part, "itercolumns"):  # a batch of pyarrow
-        return _of_batch(part)
+        return array_of(part)
     return np.asarray(part)
-
-
-def _of_batch(batch):
-    import pyarrow
-
-    try:
-        # Much faster than column by column, for all types but a few, such as bool.
-        return batch.to_tensor(null_to_nan=True, row_major=True).to_numpy()
-    except (pyarrow.ArrowException, AttributeError):
-        columns = [column.to_numpy(zero_copy_only=False) for column in batch.itercolumns()]
-        array = np.empty((batch.num_rows, len(columns)), precision(batch))
-        for j, column in enumerate(columns):
-            array[:, j] = column
-        return array
 
 
 def _end_in_file(X: np.memmap) -> int:

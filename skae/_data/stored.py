@@ -7,12 +7,16 @@ from typing import Any
 import numpy as np
 from sklearn.utils import check_array
 
+from skae._data.memory import empty
+
 # Rows that take no more than this are read at once: they then cost no more than what is kept of
 # larger ones.
 SMALL_BYTES = 64 * 2**20
 # Blocks of this size are shuffled together in windows of this size, of which one is kept.
 BLOCK_BYTES = 2**19
 WINDOW_BYTES = 16 * 2**20
+# A sample of up to this size may be asked for twice.
+KEPT_BYTES = 8 * 2**20
 # A pass over all rows reads so much at a time.
 PASS_BYTES = 8 * 2**20
 
@@ -36,6 +40,7 @@ class Stored:
         self.refuse_holes = lambda: None  # raises an error that tells more than scikit-learn's
         self._name = name
         self._filling = None
+        self._seen = Seen()
         n_bytes = max(1, source.n_features * self.dtype.itemsize)
         size = max(1, BLOCK_BYTES // n_bytes)
         self.block_rows = -(-size // source.multiple) * source.multiple
@@ -52,8 +57,7 @@ class Stored:
 
     def __getitem__(self, positions):
         """Return the rows of a slice or at ascending positions, with their holes filled."""
-        rows = self.as_read(positions)
-        return rows if self._filling is None else self._filling.fill(rows)
+        return self.fill(self.as_read(positions))
 
     def as_read(self, positions):
         """Return the same rows with NaN in their holes."""
@@ -64,12 +68,29 @@ class Stored:
             if end - begin <= self.block_rows or self.source.multiple == 1:
                 return self._read(begin, max(begin, end))
             positions = np.arange(begin, end)
-        rows = np.empty((len(positions), self.shape[1]), self.dtype)
+        rows = self._seen.take(positions)
+        if rows is not None:
+            return rows
+        rows = empty((len(positions), self.shape[1]), self.dtype)
+        together = self._seen.with_expected(positions)
         # Chunk by chunk, since libraries take memory for each that they read at the same time.
-        for _, chosen in _by_block(positions, self.block_rows):
-            first, last = int(positions[chosen[0]]), int(positions[chosen[-1]])
-            rows[chosen] = self._read(first, last + 1)[positions[chosen] - first]
+        for _, chosen in _by_block(together, self.block_rows):
+            first, last = int(together[chosen[0]]), int(together[chosen[-1]])
+            block = self._read(first, last + 1)
+            begin, end = np.searchsorted(positions, (first, last + 1))
+            rows[begin:end] = block[positions[begin:end] - first]
         return rows
+
+    def expect(self, positions):
+        """Keep rows at ascending positions when they are next read, until they are asked for.
+
+        So a sample needs no pass of its own. Only the one that was expected last is kept.
+        """
+        self._seen.expect(positions, (len(positions), self.shape[1]), self.dtype)
+
+    def fill(self, rows):
+        """Return rows as read with their holes filled."""
+        return rows if self._filling is None else self._filling.fill(rows)
 
     def gather(self, out, positions):
         """Write rows at any positions into an array, with NaN in their holes.
@@ -103,9 +124,7 @@ class Stored:
     def _block(self, number):
         """Return a block from the window, which it enters in the place of the oldest one."""
         if self._window is None:
-            self._window = np.empty(
-                (self.window_blocks, self.block_rows, self.shape[1]), self.dtype
-            )
+            self._window = empty((self.window_blocks, self.block_rows, self.shape[1]), self.dtype)
         place = self._kept.pop(number, None)
         if place is None:
             begin = number * self.block_rows
@@ -118,7 +137,11 @@ class Stored:
         return self._window[place]
 
     def _read(self, begin, end):
-        rows = self.source.read(begin, end)
+        if self._seen.last_at(begin, end) is None:
+            self._seen.add(begin, end, self._checked(self.source.read(begin, end)))
+        return self._seen.last_at(begin, end)
+
+    def _checked(self, rows):
         try:
             return check_array(
                 rows,
@@ -132,6 +155,42 @@ class Stored:
             if "contains NaN" in str(error):
                 self.refuse_holes()
             raise
+
+
+class Seen:
+    """Rows that were read and will be asked for again: the last ones, and those of a sample."""
+
+    def __init__(self):
+        self._begin, self._end, self._last = 0, 0, None
+        self._sample = np.zeros(0, np.intp)  # the positions that are expected
+        self._rows: Any = None
+        self._done = 0  # so many of these have been seen
+
+    def add(self, begin, end, rows):
+        self._begin, self._end, self._last = begin, end, rows
+        first, stop = np.searchsorted(self._sample, (begin, end))
+        if first <= self._done < stop:
+            chosen = slice(self._done, stop)
+            self._rows[chosen] = rows[self._sample[chosen] - begin]
+            self._done = stop
+
+    def last_at(self, begin, end):
+        return self._last if (begin, end) == (self._begin, self._end) else None
+
+    def expect(self, positions, shape, dtype):
+        self._sample, self._rows, self._done = positions, empty(shape, dtype), 0
+
+    def with_expected(self, positions):
+        return np.union1d(positions, self._sample[self._done :])
+
+    def take(self, positions):
+        """Return rows that were expected and seen, or None; a large sample is forgotten."""
+        if len(positions) == 0 or not np.array_equal(positions, self._sample):
+            return None
+        rows = self._rows if self._done == len(positions) else None
+        if rows is None or rows.nbytes > KEPT_BYTES:
+            self._sample, self._rows, self._done = self._sample[:0], None, 0
+        return rows
 
 
 class Scan:

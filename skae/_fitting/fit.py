@@ -17,7 +17,7 @@ from skae._fitting.components import fewest_components, resolve_components
 from skae._fitting.findings import Findings, find
 from skae._fitting.penalties import constant_prediction, penalties_of
 from skae._fitting.schedule import most_cycles
-from skae._fitting.start import principal, start
+from skae._fitting.start import START_ROWS, principal, start
 from skae._fitting.training import compile_ahead, fraction_held_out, weights_as_made
 from skae._fitting.trials import Trial, choose_output
 from skae._fitting.turns import Ahead, go_on, plan, pooled, take_turns
@@ -82,6 +82,7 @@ def _fit(candidate, rows, previous):
             fitted = _anew(candidate, rows, splits)
         else:
             fitted = _as_trained(Trial(candidate, splits[0], previous))
+        del splits  # which hold the rows to validate on
     check_overflow(fitted.candidate, fitted.weights, rows.training)
     if candidate.settings.progress.verbose:
         candidate.settings.progress.say(_outcome(fitted))
@@ -142,7 +143,9 @@ def _splits(candidate, rows):
     if candidate.is_annealed and n_rows < REFIT_BELOW:
         enough = n_rows
     n_splits = int(np.clip(-(-enough // (fraction * n_rows)), 1, most))
-    held_out = rows.training.splits(fraction, n_splits, np.random.default_rng([settings.seed, 1]))
+    sample = (START_ROWS, settings.seed) if candidate.starts_from_pca else None
+    rng = np.random.default_rng([settings.seed, 1])
+    held_out = rows.training.splits(fraction, n_splits, rng, sample)
     return [Split(*split) for split in held_out] or [rows]
 
 
@@ -300,7 +303,8 @@ def _with_code(fitted, rows, rectified):
     if ordered and fitted.keeps_pca:
         explained = principal(candidate, rows).variances
     elif ordered:
-        turned, explained = order_code(spec, weights, rows, _distances(fitted, rows))
+        rows.expect(ORDER_ROWS, candidate.settings.seed)
+        turned, explained = order_code(spec, weights, rows, lambda: _distances(fitted, rows))
         # What was not trained keeps its bits: it is in order since the fit that trained it.
         if fitted.losses or candidate.settings.init != "pca":
             weights = turned

@@ -11,6 +11,7 @@ was higher by 2 %.
 """
 
 import dataclasses
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -163,15 +164,15 @@ def _code_has_unit(spec):
 
 @one_thread()
 def order_code(
-    spec: NetworkSpec, weights: list[np.ndarray], rows: Rows, back: np.ndarray
+    spec: NetworkSpec, weights: list[np.ndarray], rows: Rows, distances: Callable[[], np.ndarray]
 ) -> tuple[list[np.ndarray], np.ndarray | None]:
     """Return weights of the same network with a linear code that can be read as PCA's.
 
     Training leaves a linear code in an arbitrary basis. Here the code is turned and stretched until
     its components are uncorrelated on the rows and in descending order of the variance they
-    explain, and the distance between two codes is the distance between what the linear map `back`
-    makes of them. With `linear_decoder`, these are their reconstructions, as far as a linear map
-    gives them. PCA's code has these properties already.
+    explain, and the distance between two codes is the distance between what a linear map makes of
+    them, which `distances` returns. With `linear_decoder`, these are their reconstructions, as far
+    as a linear map gives them. PCA's code has these properties already.
 
     The second value is the variance of the reconstruction that a regression on each component
     explains. The weights stay as they are, and it is None, if the code has fewer dimensions than
@@ -181,7 +182,7 @@ def order_code(
     values, vectors = np.linalg.eigh(covariance)
     if values[0] <= 1e-10 * values[-1]:
         return weights, None
-    root = vectors * np.sqrt(values)
+    root, back = vectors * np.sqrt(values), distances()
     _, explained, axes = np.linalg.svd(root.T @ back, full_matrices=False)
     if explained[-1] <= 1e-6 * explained[0]:
         return weights, None
