@@ -57,7 +57,7 @@ def train(
         recipe = recipe._replace(seed=[*seed, place.rank])
     optimizer, _ = _shared_optimizer(recipe.optimizer)
     key = spec.without_weights(), recipe.loss, optimizer
-    program = _program(place._replace(n_batches=0), *key, recipe.corrupt is not None, recipe.holes)
+    program = _program(place, *key, recipe.corrupt is not None, recipe.holes)
     with _RankFeed(rows, program, recipe, place) as feed:
         program.reset(weights, recipe)
         for losses in feed.train(monitor.advance if place.rank == 0 else _nowhere):
@@ -67,14 +67,17 @@ def train(
         return program.weights()
 
 
-@functools.lru_cache(32)
-def _program(place, spec, loss, optimizer, corrupted, holes):
+def _program(place, *description):
     """Return a program that all ranks make at the same time, or that all have from a run before.
 
-    With another batch size, this rank may have as many rows of a batch as before and others not.
-    So the batch size is part of the key.
+    At another batch size this rank may have as many rows of a batch as before, and others not.
     """
-    return _RankProgram(place.n_ranks, spec, loss, optimizer, place.batch_rows, corrupted, holes)
+    return _made(place.batch_size, place.n_ranks, place.batch_rows, *description)
+
+
+@functools.lru_cache(32)
+def _made(batch_size, n_ranks, batch_rows, spec, loss, optimizer, corrupted, holes):
+    return _RankProgram(n_ranks, spec, loss, optimizer, batch_rows, corrupted, holes)
 
 
 def _nowhere(n_epochs):
