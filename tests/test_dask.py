@@ -339,8 +339,10 @@ def test_a_stopped_rank_is_an_error(client):
 def test_an_interrupt_ends_all_ranks(client):
     problem = Problem(epochs=100_000)
     at_first_rank(lambda rank: os.kill(os.getpid(), signal.SIGINT))
-    with pytest.raises(KeyboardInterrupt), Trainer(client) as trainer:
-        problem.on(trainer)
+    with Trainer(client) as trainer:
+        with pytest.raises(KeyboardInterrupt):
+            problem.on(trainer)
+        assert ranks() == []  # whatever else the block does
 
 
 def test_a_worker_that_does_not_come_is_named(client, monkeypatch):

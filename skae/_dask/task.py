@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor, wait
 from multiprocessing import Pipe
 from typing import Any
 
@@ -112,6 +113,7 @@ class Process:
         self.worker = worker
         self._key = worker.get_current_task()
         self._connection, theirs = Pipe()
+        self._thread = ThreadPoolExecutor(1)
         n_threads = str(worker.state.nthreads)
         environment = {
             **os.environ,
@@ -134,10 +136,17 @@ class Process:
         self._ran = time.monotonic()  # when it was last seen not to be stopped
 
     def send(self, message: Any) -> None:
-        self._connection.send(message)
+        self._wait_for(self._connection.send, message)
 
     def send_bytes(self, message: bytes) -> None:
-        self._connection.send_bytes(message)
+        self._wait_for(self._connection.send_bytes, message)
+
+    def _wait_for(self, send, message):
+        """Send in a thread: it takes as long as the rank does not read, as when it is stopped."""
+        sent = self._thread.submit(send, message)
+        while not wait([sent], POLL).done:
+            self.check()
+        sent.result()
 
     def receive(self) -> Any:
         """Return the next message of the rank."""
@@ -174,6 +183,7 @@ class Process:
         if self._process.poll() is None:
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
+        self._thread.shutdown()
         if self._process.stdin is not None:
             self._process.stdin.close()
         self._connection.close()
