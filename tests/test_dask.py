@@ -301,18 +301,6 @@ def test_parts_of_frames_and_sparse_arrays_are_cut():
     assert_array_equal(cut(rows, places, plan, 2, "float32", "part 0")[1][1], [[1, 7], [3, 7]])
 
 
-def test_a_killed_worker_is_an_error_and_its_rank_ends(client):
-    problem, pids = Problem(epochs=500), client.run(os.getpid)
-    worker, pid = next(iter(pids.items()))
-    kill = problem.after_two(lambda: os.kill(pid, signal.SIGKILL))
-    message = f"on the worker {worker}, was lost, since its worker has left"
-    with pytest.raises(RuntimeError, match=message), Trainer(client) as trainer:
-        problem.on(trainer, monitor=kill)
-    assert time.monotonic() - problem.acted < SOON
-    assert ranks() == []
-    client.wait_for_workers(2, timeout=SOON)
-
-
 def at_first_rank(act):
     """Do something with the first rank as soon as it runs."""
 
@@ -322,6 +310,36 @@ def at_first_rank(act):
         act(found[0])
 
     threading.Thread(target=wait, daemon=True).start()
+
+
+def test_a_killed_worker_is_an_error_and_its_rank_ends(client):
+    problem, pids, killed = Problem(), client.run(os.getpid), []
+    worker, pid = next(iter(pids.items()))
+
+    def kill(_):
+        os.kill(pid, signal.SIGKILL)
+        killed.append(time.monotonic())
+
+    at_first_rank(kill)
+    message = f"on the worker {worker}, was lost, since its worker has left"
+    with pytest.raises(RuntimeError, match=message), Trainer(client) as trainer:
+        problem.on(trainer)
+    assert time.monotonic() - killed[0] < SOON
+    assert ranks() == []
+    client.wait_for_workers(2, timeout=SOON)
+
+
+@pytest.mark.parametrize("kind", ["lost", "killed", "stopped", "raised"])
+def test_a_lost_connection_is_not_taken_for_the_cause(client, monkeypatch, kind):
+    """The ranks that are left lose it as soon as one has ended."""
+    monkeypatch.setattr(crew_module, "CAUSES", 0.1)
+    crew = crew_module.Crew(client, ["one", "other"])
+    try:
+        for rank, found in enumerate(["peer", kind]):
+            crew._failures.append(crew_module.Failure(rank, found, f"has {found}"))
+        assert f"rank 1 of 2, on the worker other, has {kind}. " in str(crew._failed())
+    finally:
+        crew.__exit__()
 
 
 def test_a_stopped_rank_is_an_error(client):
