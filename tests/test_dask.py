@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import cloudpickle
@@ -23,10 +24,12 @@ from sklearn.model_selection import GridSearchCV
 from skae import AutoencoderTransformer
 from skae._clusters import active_client, is_dask
 from skae._dask import crew as crew_module
+from skae._dask import task as task_module
+from skae._dask import training
 from skae._dask.cutting import cut
 from skae._dask.results import lazily
 from skae._dask.shares import shares
-from skae._dask.training import Blocks, train
+from skae._dask.training import Blocks, Trainer
 from skae._data.rows import Rows
 from skae._fitting.penalties import penalties_of
 from skae._fitting.progress import Progress
@@ -78,6 +81,18 @@ def ranks():
     return found
 
 
+def count(monkeypatch, owner, name):
+    """Return a list that grows with each call of a method or function."""
+    calls, original = [], getattr(owner, name)
+
+    def counted(*given):
+        calls.append(given)
+        return original(*given)
+
+    monkeypatch.setattr(owner, name, counted)
+    return calls
+
+
 class Watch:
     """A monitor that does with losses what it is given, and notes how far the training is."""
 
@@ -118,6 +133,17 @@ class Problem:
         assert len(get_weights()) == len(self.begin)
         return False
 
+    def after_two(self, act):
+        """Return a monitor that does something after two epochs, and notes when."""
+
+        def look(losses, get_weights):
+            if len(self.losses) == 2:
+                act()
+                self.acted = time.monotonic()
+            return self.look(losses, get_weights)
+
+        return look
+
     def here(self):
         """Train in this process."""
         from skae._keras.training import compiled, train
@@ -137,12 +163,12 @@ class Problem:
             row_parts(rows), orders, "float32", *units, self.rows.weights, self.rows.labels
         )
 
-    def on(self, client, sizes=(200, 0, 7, 197), monitor=None):
+    def on(self, trainer, sizes=(200, 0, 7, 197), monitor=None, blocks=None):
         """Train on a cluster."""
         self.losses = []
         self.watch = Watch(monitor or self.look)
         given = self.spec, self.begin, self.recipe, self.watch
-        return train(client, self.blocks(sizes), *given), self.losses
+        return trainer.train(blocks or self.blocks(sizes), *given), self.losses
 
 
 def assert_equal(one, other):
@@ -151,34 +177,101 @@ def assert_equal(one, other):
     assert_allclose(one[1], other[1], rtol=1e-5)
 
 
-def test_two_ranks_end_as_one_process_does(client):
-    """With labels and weights, and parts of any size, of which one is empty."""
-    rng = np.random.default_rng(0)
-    labels = np.stack([rng.integers(3, size=len(X)), rng.random(len(X)) < 0.7], axis=1)
-    given = {"labels": labels.astype(np.float32), "head": Head("classes", 3)}
-    weights = rng.uniform(0.5, 3, len(X))
-    problem = Problem(weights=weights, shuffle=False, label_weight=0.5, **given)
-    assert_equal(problem.on(client), problem.here())
-    assert problem.watch.done[-1] == 4
+def test_two_ranks_end_as_one_process_does_in_each_run_of_a_fit(client, monkeypatch):
+    """They stay for all runs, whatever is trained, and keep rows that are the same."""
+    sent = count(monkeypatch, training, "_pieces")
+    with Trainer(client) as trainer:
+        # With labels and weights, and parts of any size, of which one is empty.
+        rng = np.random.default_rng(0)
+        labels = np.stack([rng.integers(3, size=len(X)), rng.random(len(X)) < 0.7], axis=1)
+        given = {"labels": labels.astype(np.float32), "head": Head("classes", 3)}
+        weights = rng.uniform(0.5, 3, len(X))
+        problem = Problem(weights=weights, shuffle=False, label_weight=0.5, **given)
+        blocks, expected = problem.blocks((200, 0, 7, 197)), problem.here()
+        assert_equal(problem.on(trainer, blocks=blocks), expected)
+        assert problem.watch.done[-1] == 4
+        first = ranks()
+        assert len(first) == 2
+        assert_equal(problem.on(trainer, blocks=blocks), expected)
+        assert len(sent) == 1
+
+        # An optimizer that looks at all gradients. The last batch has one row, so that one of the
+        # ranks has none.
+        config = {"class_name": "SGD", "config": {"global_clipnorm": 0.1, "momentum": 0.9}}
+        problem = Problem(X[:385], optimizer=config, shuffle=False)
+        assert_equal(problem.on(trainer, (86, 300)), problem.here())
+
+        problem = Problem(X[:385], epochs=8, noise=0.1, kl_weight=0.1)
+        losses = problem.on(trainer, (86, 300))[1]
+        assert len(losses) == 8
+        assert losses[-1] < losses[0]
+        assert ranks() == first
+
+        problem = Problem(epochs=500)
+        with pytest.raises(RuntimeError, match=r"rank \d of 2, on the worker .* killed by SIGKILL"):
+            problem.on(trainer, monitor=problem.after_two(lambda: ranks()[1].kill()))
+        assert time.monotonic() - problem.acted < SOON
+        assert ranks() == []
 
 
-def test_an_optimizer_that_looks_at_all_gradients_ends_so_too(client):
-    """Its last batch has one row, so that one of the ranks has none."""
-    config = {"class_name": "SGD", "config": {"global_clipnorm": 0.1, "momentum": 0.9}}
-    problem = Problem(X[:385], optimizer=config, shuffle=False)
-    assert_equal(problem.on(client, (86, 300)), problem.here())
+def test_the_next_fit_works_with_the_same_ranks_in_all_its_runs(client, monkeypatch):
+    starts = count(monkeypatch, crew_module.Crew, "__enter__")
+    runs = count(monkeypatch, training, "_follow")
+    settings = {"hidden_layer_sizes": 12, "epochs": 2, "shuffle": False}
+    estimator = AutoencoderTransformer(6, random_state=0, **settings)
+    codes = estimator.fit(da.from_array(X, chunks=(200, 64))).transform(X)
+    assert len(starts) == 1
+    assert len(runs) > 1
+    assert_allclose(codes, estimator.fit(X).transform(X), atol=1e-3)
 
 
-def test_one_row_a_batch_is_trained_on_in_one_rank_with_the_same_shuffle(client):
-    problem = Problem(X[:30], batch_size=1, epochs=2)
-    assert_equal(problem.on(client, (31,)), problem.here())
+def test_rows_are_kept_only_for_the_same_shares_weights_and_labels():
+    weights, labels = np.ones(9, np.float32), np.zeros((9, 2), np.float32)
+    one = Blocks([], [np.arange(5), np.arange(5, 9)], "float32", 0.0, 1.0, weights, labels)
+    plan = shares(2, 9, 4)
+    same = one._replace(orders=[a.copy() for a in one.orders], weights=weights.copy(), origin=1.0)
+    assert training._same_rows((plan, one), (shares(2, 9, 4), same))
+    others = [
+        {"parts": []},
+        {"orders": one.orders[::-1]},
+        {"dtype": "float64"},
+        {"weights": 2 * weights},
+        {"weights": None},
+        {"labels": 1 + labels},
+        {"labels": None},
+    ]
+    for other in others:
+        assert not training._same_rows((plan, one), (plan, one._replace(**other)))
+    assert not training._same_rows((plan, one), (shares(2, 9, 5), one))
 
 
-def test_noise_and_a_variational_code_are_trained_with(client):
-    problem = Problem(X[:385], epochs=8, noise=0.1, kl_weight=0.1)
-    losses = problem.on(client, (86, 300))[1]
-    assert len(losses) == 8
-    assert losses[-1] < losses[0]
+def test_all_ranks_make_a_program_anew_at_another_batch_size(monkeypatch):
+    """Also those that have as many rows of a batch as before, or they would not wait for others."""
+    load_framework()
+    from skae._keras import ranks
+
+    made: list = []
+    monkeypatch.setattr(ranks, "_RankProgram", lambda *given: made.append(given) or given)
+    for batch_size, n_batches in [(64, 7), (64, 6), (63, 6)]:
+        place = ranks.Place(0, 2, batch_size, 32, n_batches)
+        ranks._program(place, "network", "loss", "optimizer", False, False)
+    assert len(made) == 2
+
+
+def test_one_row_a_batch_is_trained_on_in_one_rank_and_what_it_raises_is_said(client):
+    """Its shuffle is that of one process."""
+
+    def spoiled(batch, rng):
+        raise ZeroDivisionError("all is spoiled")
+
+    problem, few = Problem(X[:30], batch_size=1, epochs=2), Problem(X[:30], batch_size=1)
+    few.recipe = few.recipe._replace(corrupt=spoiled)
+    with Trainer(client) as trainer:
+        assert_equal(problem.on(trainer, (31,)), problem.here())
+        assert len(ranks()) == 1
+        with pytest.raises(RuntimeError, match="raised ZeroDivisionError: all is spoiled"):
+            few.on(trainer, (31,))
+        assert ranks() == []
 
 
 @pytest.mark.parametrize("n_workers", [1, 2, 3, 7, 100])
@@ -208,97 +301,111 @@ def test_parts_of_frames_and_sparse_arrays_are_cut():
     assert_array_equal(cut(rows, places, plan, 2, "float32", "part 0")[1][1], [[1, 7], [3, 7]])
 
 
-def test_a_killed_rank_is_an_error_and_the_next_fit_works(client):
-    problem = Problem(epochs=500)
+def at_first_rank(act):
+    """Do something with the first rank as soon as it runs."""
 
-    def kill(losses, get_weights):
-        if len(problem.losses) == 2:
-            ranks()[1].kill()
-            problem.killed = time.monotonic()
-        return problem.look(losses, get_weights)
+    def wait():
+        while not (found := ranks()):
+            time.sleep(0.02)
+        act(found[0])
 
-    with pytest.raises(RuntimeError, match=r"rank \d of 2, on the worker tcp.* killed by SIGKILL"):
-        problem.on(client, monitor=kill)
-    assert time.monotonic() - problem.killed < SOON
-    assert ranks() == []
-    assert len(Problem(epochs=2).on(client)[1]) == 2
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def test_a_killed_worker_is_an_error_and_its_rank_ends(client):
-    problem = Problem(epochs=500)
-    pids = client.run(os.getpid)
+    problem, pids, killed = Problem(), client.run(os.getpid), []
+    worker, pid = next(iter(pids.items()))
 
-    def kill(losses, get_weights):
-        if len(problem.losses) == 2:
-            os.kill(next(iter(pids.values())), signal.SIGKILL)
-            problem.killed = time.monotonic()
-        return problem.look(losses, get_weights)
+    def kill(_):
+        os.kill(pid, signal.SIGKILL)
+        killed.append(time.monotonic())
 
-    with pytest.raises(RuntimeError, match="was lost, since its worker has left") as caught:
-        problem.on(client, monitor=kill)
-    assert next(iter(pids)) in str(caught.value)
-    assert time.monotonic() - problem.killed < SOON
+    at_first_rank(kill)
+    message = f"on the worker {worker}, was lost, since its worker has left"
+    with pytest.raises(RuntimeError, match=message), Trainer(client) as trainer:
+        problem.on(trainer)
+    assert time.monotonic() - killed[0] < SOON
     assert ranks() == []
     client.wait_for_workers(2, timeout=SOON)
 
 
+@pytest.mark.parametrize("kind", ["lost", "killed", "stopped", "raised"])
+def test_a_lost_connection_is_not_taken_for_the_cause(client, monkeypatch, kind):
+    """The ranks that are left lose it as soon as one has ended."""
+    monkeypatch.setattr(crew_module, "CAUSES", 0.1)
+    crew = crew_module.Crew(client, ["one", "other"])
+    try:
+        for rank, found in enumerate(["peer", kind]):
+            crew._failures.append(crew_module.Failure(rank, found, f"has {found}"))
+        assert f"rank 1 of 2, on the worker other, has {kind}. " in str(crew._failed())
+    finally:
+        crew.__exit__()
+
+
+def test_a_stopped_rank_is_an_error(client):
+    patience = task_module.STOPPED
+    client.run(setattr, task_module, "STOPPED", 0.5)
+    try:
+        message = "was stopped for 0.5 seconds"
+        at_first_rank(lambda rank: rank.suspend())
+        with pytest.raises(RuntimeError, match=message), Trainer(client) as trainer:
+            Problem().on(trainer)
+    finally:
+        client.run(setattr, task_module, "STOPPED", patience)
+
+
+def test_an_interrupt_ends_all_ranks(client):
+    problem = Problem(epochs=100_000)
+    at_first_rank(lambda rank: os.kill(os.getpid(), signal.SIGINT))
+    with Trainer(client) as trainer:
+        with pytest.raises(KeyboardInterrupt):
+            problem.on(trainer)
+        assert ranks() == []  # whatever else the block does
+
+
 def test_a_worker_that_does_not_come_is_named(client, monkeypatch):
-    monkeypatch.setattr(crew_module, "MEETING", 2.0)
+    monkeypatch.setattr(crew_module, "MEETING", 1.0)
     busy = sorted(client.nthreads())[0]
-    sleeping = client.submit(time.sleep, 4, workers=[busy], pure=False)
+    sleeping = client.submit(time.sleep, 2, workers=[busy], pure=False)
     begin = time.monotonic()
-    with pytest.raises(RuntimeError, match=f"after 2 seconds .*{busy}.* did not start"):
-        Problem().on(client)
+    with (
+        pytest.raises(RuntimeError, match=f"after 1 seconds .*{busy}.* did not start"),
+        Trainer(client) as trainer,
+    ):
+        Problem().on(trainer)
     assert time.monotonic() - begin < SOON
     sleeping.result()
-
-
-def test_what_a_rank_raises_is_said(client):
-    def spoiled(batch, rng):
-        raise ZeroDivisionError("all is spoiled")
-
-    with pytest.raises(RuntimeError, match="raised ZeroDivisionError: all is spoiled"):
-        Problem(noise=spoiled).on(client)
 
 
 def test_parts_of_other_widths_are_refused(client):
     problem = Problem()
     blocks = problem.blocks((200, 0, 7, 197))
     blocks.parts[2] = row_parts(da.from_array(X[:7, :-1]))[0]
-    given = problem.spec, problem.begin, problem.recipe, Watch(problem.look)
-    with pytest.raises(ValueError, match=r"array of 64 columns .* shape \(7, 63\) in part 2"):
-        train(client, blocks, *given)
-
-
-def test_an_interrupt_ends_all_ranks(client):
-    def interrupt(losses, get_weights):
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        Problem().on(client, monitor=interrupt)
+    message = r"array of 64 columns .* shape \(7, 63\) in part 2"
+    with pytest.raises(ValueError, match=message), Trainer(client) as trainer:
+        problem.on(trainer, blocks=blocks)
 
 
 CLIENT = """
 import pickle, sys
 from distributed import Client
-from skae._dask.training import train
+from skae._dask.training import Trainer
 if __name__ == "__main__":
-    blocks, *given = pickle.load(sys.stdin.buffer)
-    def monitor(losses, get_weights):
-        print("training", flush=True)
-    monitor.advance = lambda n_epochs: None
-    train(Client(sys.argv[1]), blocks, *given, monitor)
+    Trainer(Client(sys.argv[1])).train(*pickle.load(sys.stdin.buffer), None)
 """
 
 
 def test_no_rank_outlives_its_client(client):
-    problem = Problem(epochs=100_000)
+    """The client dies while the ranks start. Later, their tasks look for it in the same way."""
+    problem = Problem()
     given = problem.blocks((404,)), problem.spec, problem.begin, problem.recipe
     command = [sys.executable, "-c", CLIENT, client.scheduler.address]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as other:
         other.stdin.write(cloudpickle.dumps(given))
         other.stdin.close()
-        assert other.stdout.readline() == b"training\n"
+        deadline = time.monotonic() + SOON
+        while len(ranks()) < 2 and time.monotonic() < deadline:
+            time.sleep(0.02)
         assert len(ranks()) == 2
         other.kill()
     deadline = time.monotonic() + SOON
@@ -316,34 +423,39 @@ end_with(int(sys.argv[1]))
 print("ready", flush=True)
 time.sleep(100)
 '''
-given = None if sys.argv[1] == "linux" else subprocess.PIPE
-command = [sys.executable, "-c", code, str(os.getpid()), sys.argv[1]]
-child = subprocess.Popen(command, stdin=given, stdout=subprocess.PIPE)
-child.stdout.readline()
-print(child.pid, flush=True)
+children = []
+for platform in sys.argv[1:]:
+    given = None if platform == "linux" else subprocess.PIPE
+    command = [sys.executable, "-c", code, str(os.getpid()), platform]
+    children.append(subprocess.Popen(command, stdin=given, stdout=subprocess.PIPE))
+for child in children:
+    child.stdout.readline()
+    print(child.pid, flush=True)
 time.sleep(100)
 """
 
 
-@pytest.mark.parametrize("platform", ["linux", "another"])
-def test_a_rank_that_hangs_ends_with_its_worker(platform):
+def test_a_rank_that_hangs_ends_with_its_worker():
     """On Linux by a signal, and elsewhere when its standard input ends."""
-    if platform == "linux" and sys.platform != "linux":
-        pytest.skip("this is no Linux")
-    command = [sys.executable, "-c", WORKER, platform]
+    platforms = ["linux", "another"] if sys.platform == "linux" else ["another"]
+    command = [sys.executable, "-c", WORKER, *platforms]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as worker:
-        child = psutil.Process(int(worker.stdout.readline()))
+        children = [psutil.Process(int(worker.stdout.readline())) for _ in platforms]
         worker.kill()
-        child.wait(timeout=SOON)
+        for child in children:
+            child.wait(timeout=SOON)
 
 
 def test_a_search_on_a_cluster_finds_what_one_here_finds(client):
+    # With one of them, since TensorFlow has to start in each.
+    worker = next(iter(client.nthreads()))
+
     def best():
         estimator = AutoencoderTransformer(4, hidden_layer_sizes=(), random_state=0)
         search = GridSearchCV(estimator, {"n_components": [2, 5]}, cv=2).fit(X)
         return search.best_params_, search.cv_results_["mean_test_score"]
 
-    with joblib.parallel_backend("dask"):
+    with joblib.parallel_backend("dask", workers=[worker]):
         params, scores = best()
     assert params == best()[0] == {"n_components": 5}
     assert_allclose(scores, best()[1], rtol=1e-5)

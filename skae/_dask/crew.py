@@ -21,6 +21,7 @@ WAYS_OUT = {
     "lost": "The log of the worker may say why it ended.",
     "killed": "After SIGKILL the machine may lack memory: use more machines or fewer workers on "
     "each. The log of the worker has what the rank wrote.",
+    "stopped": "Look for what stopped it, such as a debugger or a batch system.",
     "raised": "It does so again unless its cause is removed.",
     "peer": "It lost the connection to another rank, so look at the network between the workers.",
 }
@@ -35,8 +36,8 @@ class Failure(NamedTuple):
 class Crew:
     """One rank beside each worker, in a `with` block at whose end they have ended."""
 
-    def __init__(self, client: Any, workers: list[str], jobs: list[bytes]) -> None:
-        self._client, self._workers, self._jobs = client, workers, jobs
+    def __init__(self, client: Any, workers: list[str]) -> None:
+        self._client, self._workers = client, workers
         name = f"skae-{uuid.uuid4().hex}"
         self._up = Mailbox(f"{name}-up", client)
         self._down = [Mailbox(f"{name}-{rank}", client) for rank in range(len(workers))]
@@ -45,7 +46,11 @@ class Crew:
         self._begun: set[int] = set()  # ranks whose tasks run or have run
         self._ended: set[int] = set()
         self._failures: list[Failure] = []
+        self._met = False
         self.pieces: dict = {}  # futures of rows, with the ranks that they are for
+
+    def __len__(self) -> int:
+        return len(self._workers)
 
     def __enter__(self) -> Self:
         try:
@@ -58,9 +63,8 @@ class Crew:
 
     def _start(self, rank):
         worker, names = self._workers[rank], (self._up.name, self._down[rank].name)
-        job = self._client.scatter(self._jobs[rank], workers=[worker], hash=False)
         where = {"workers": [worker], "allow_other_workers": False, "priority": 10}
-        return self._client.submit(attend, rank, *names, job, pure=False, retries=0, **where)
+        return self._client.submit(attend, rank, *names, pure=False, retries=0, **where)
 
     def __exit__(self, *_: Any) -> None:
         # The scheduler may have gone, and with it the workers, whose ranks end by themselves.
@@ -74,7 +78,9 @@ class Crew:
                 mailbox.close()
 
     def meet(self) -> None:
-        """Wait until all ranks have started and are connected to each other."""
+        """Wait until all ranks have started and are connected to each other, if they are not."""
+        if self._met:
+            return
         started = self.hear_all(
             "start. A worker may be busy with other tasks, or have no connection to the scheduler"
         )
@@ -85,6 +91,7 @@ class Crew:
             "connect to the others. Workers must reach each other at any port, and a firewall may "
             "be in the way"
         )
+        self._met = True
 
     def _compare(self, versions):
         """Raise unless all ranks have the same versions as this process."""
@@ -100,6 +107,11 @@ class Crew:
 
     def tell(self, rank: int, message: Any) -> None:
         self._down[rank].put(message)
+
+    def give(self, rank: int, job: bytes) -> None:
+        """Send a job to the worker of a rank, and tell the rank of it."""
+        worker = self._workers[rank]
+        self.tell(rank, self._client.scatter(job, workers=[worker], hash=False))
 
     def tell_all(self, message: Any) -> None:
         for mailbox in self._down:
@@ -188,7 +200,7 @@ class Crew:
         while time.monotonic() < deadline:
             if not self._take(SHORT):
                 self._check()
-            if {"lost", "killed"} & {failure.kind for failure in self._failures}:
+            if {"lost", "killed", "stopped"} & {failure.kind for failure in self._failures}:
                 break
         order = list(WAYS_OUT)
         cause = min(self._failures, key=lambda failure: order.index(failure.kind))

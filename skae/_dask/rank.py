@@ -1,12 +1,14 @@
 """A rank: the process beside a worker in which TensorFlow trains, `python -m skae._dask.rank`.
 
 It is a process of its own, since TensorFlow joins a group of processes only before it computes
-anything, and only once. It ends with its worker: Linux kills it then, and elsewhere the end of its
-standard input does. All it reads and writes goes through one connection to the worker.
+anything, and only once. It does one job after another, and keeps its rows for the next one. It ends
+with its worker: Linux kills it then, and elsewhere the end of its standard input does. All it reads
+and writes goes through one connection to the worker.
 """
 
 import contextlib
 import ctypes
+import functools
 import os
 import pickle
 import signal
@@ -32,14 +34,19 @@ class Job(NamedTuple):
     """What a rank trains. It holds objects of Keras' half, so only a rank unpickles it."""
 
     share: Share
-    spec: Any
+    spec: bytes  # pickled, so that a rank can tell whether it is the one of the job before
     recipe: Any
     weights: list[np.ndarray]
+    units: tuple  # the origin and the scale of the rows
+    rows: "RowsToCome | None"  # None for those of the job before
+
+
+class RowsToCome(NamedTuple):
+    """What is known of the rows of a rank before they come."""
+
     n_features: int
     dtype: str
-    origin: Any
-    scale: float
-    row_weights: np.ndarray | None
+    weights: np.ndarray | None
     labels: np.ndarray | None
 
 
@@ -93,17 +100,23 @@ def _join(connection):
 
 
 def _train(connection, rank):
+    """Do one job after another, until this process is ended."""
     from skae._keras import ranks
 
-    job = pickle.loads(connection.recv_bytes())
-    rows = _received(connection, job)
-    connection.send(("filled", None))
-    share = job.share
-    where = ranks.Place(rank, share.n_ranks, share.batch_rows, share.n_batches)
-    watch = _Watch(connection)
-    weights = ranks.train(where, job.spec, rows, job.weights, job.recipe, watch)
-    connection.send(("trained", pickle.dumps(weights) if rank == 0 else None))
-    connection.recv()  # the other ranks may still read the last sum from this one
+    rows: Any = None
+    while True:
+        job = pickle.loads(connection.recv_bytes())
+        share = job.share
+        if job.rows is not None:
+            rows = None  # before others take memory
+            rows = _empty(job)
+        _fill(connection, rows.X, share)
+        connection.send(("filled", None))
+        sizes = share.batch_size, share.batch_rows, share.n_batches
+        place, given = ranks.Place(rank, share.n_ranks, *sizes), rows.in_units(*job.units)
+        watch = _Watch(connection)
+        weights = ranks.train(place, _spec(job.spec), given, job.weights, job.recipe, watch)
+        connection.send(("trained", pickle.dumps(weights) if rank == 0 else None))
 
 
 def _free_port(host):
@@ -126,13 +139,20 @@ def _connect(tf, addresses, rank):
     distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
 
 
-def _received(connection, job):
-    """Return the rows of this rank, which come in pieces."""
-    X = np.empty((job.share.n_own, job.n_features), job.dtype)
+# The same object for the same network: a custom one is compiled again if it is another.
+_spec = functools.lru_cache(1)(pickle.loads)
+
+
+def _empty(job):
+    X = np.empty((job.share.n_own, job.rows.n_features), job.rows.dtype)
+    return Rows(X, job.rows.weights, labels=job.rows.labels)
+
+
+def _fill(connection, X, share):
+    """Put the rows of this rank into X as they come, in pieces."""
     while (piece := connection.recv()) is not None:
         places, values = piece
-        X[job.share.positions(places)] = values
-    return Rows(X, job.row_weights, labels=job.labels).in_units(job.origin, job.scale)
+        X[share.positions(places)] = values
 
 
 class _Watch:

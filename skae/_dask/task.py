@@ -5,22 +5,30 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor, wait
 from multiprocessing import Pipe
 from typing import Any
 
+import psutil
 from distributed import get_worker, secede
 from distributed.comm import get_address_host
 
 from skae._dask.mailbox import Mailbox
 
 POLL = 0.2  # seconds between two looks whether the rank lives and the client still wants it
+STOPPED = 20.0  # seconds for which a rank may be stopped, as a debugger does
 
 
 class CancelledError(Exception):
     """The client has gone, or no longer waits for the result."""
 
 
-def attend(rank: int, up: str, down: str, job: bytes) -> None:
+class StoppedError(Exception):
+    """The rank is stopped, as by SIGSTOP, and has not gone on for a while."""
+
+
+def attend(rank: int, up: str, down: str) -> None:
     """Start a rank and end it, whatever happens.
 
     The rank's messages go to the client through the mailbox `up`, as (rank, kind, content), and
@@ -32,7 +40,7 @@ def attend(rank: int, up: str, down: str, job: bytes) -> None:
     messages.put((rank, "begun", None))
     try:
         with contextlib.closing(Process(get_worker())) as process:
-            _attend(process, rank, messages, answers, job)
+            _attend(process, rank, messages, answers)
     except CancelledError:
         pass
     finally:
@@ -42,18 +50,20 @@ def attend(rank: int, up: str, down: str, job: bytes) -> None:
             answers.close()
 
 
-def _attend(process, rank, messages, answers, job):
+def _attend(process, rank, messages, answers):
     """Pass messages on, and say it if the rank ends before it should."""
     try:
-        _pass_on(process, rank, messages, answers, job)
+        _pass_on(process, rank, messages, answers)
     except CancelledError:
         raise
+    except StoppedError:
+        messages.put((rank, "failed", ("stopped", f"was stopped for {STOPPED:g} seconds")))
     except Exception as error:
         found = process.death() or ("raised", f"{type(error).__name__}: {error}")
         messages.put((rank, "failed", found))
 
 
-def _pass_on(process, rank, messages, answers, job):
+def _pass_on(process, rank, messages, answers):
     worker = process.worker
     process.send((rank, get_address_host(worker.contact_address or worker.address)))
     while True:
@@ -61,11 +71,11 @@ def _pass_on(process, rank, messages, answers, job):
         messages.put((rank, kind, content))
         if kind == "failed":
             return
-        if kind == "joined":
-            process.send_bytes(job)
+        if kind in ("joined", "trained"):
+            # A rank that has trained stays: others may still read the last sum from it.
+            process.send_bytes(_result(process, _next(process, answers)))
             _pass_on_rows(process, answers)
         elif kind not in ("filled", "advanced"):
-            # After "trained" nothing comes: the rank stays for the others until it is ended.
             process.send(_next(process, answers))
 
 
@@ -74,21 +84,26 @@ def _next(process, answers):
     while True:
         process.check()
         with contextlib.suppress(TimeoutError):
-            return answers.get(1)
+            return answers.get(POLL)
 
 
 def _pass_on_rows(process, answers):
-    """Pass on pieces of rows, one at a time, until there are no more.
-
-    They come as futures, so that they move from worker to worker, and not through the scheduler.
-    """
+    """Pass on pieces of rows, one at a time, until there are no more."""
     while (future := _next(process, answers)) is not None:
-        while not future.done():
-            process.check()
-            with contextlib.suppress(TimeoutError):
-                future.result(timeout=1)
-        process.send(future.result())
+        process.send(_result(process, future))
     process.send(None)
+
+
+def _result(process, future):
+    """Return the result of a future.
+
+    Large messages come as futures. So they move from worker to worker, not through the scheduler.
+    """
+    while not future.done():
+        process.check()
+        with contextlib.suppress(TimeoutError):
+            future.result(timeout=1)
+    return future.result()
 
 
 class Process:
@@ -98,6 +113,7 @@ class Process:
         self.worker = worker
         self._key = worker.get_current_task()
         self._connection, theirs = Pipe()
+        self._thread = ThreadPoolExecutor(1)
         n_threads = str(worker.state.nthreads)
         environment = {
             **os.environ,
@@ -116,12 +132,21 @@ class Process:
             start_new_session=True,
         )
         theirs.close()
+        self._seen = psutil.Process(self._process.pid)
+        self._ran = time.monotonic()  # when it was last seen not to be stopped
 
     def send(self, message: Any) -> None:
-        self._connection.send(message)
+        self._wait_for(self._connection.send, message)
 
     def send_bytes(self, message: bytes) -> None:
-        self._connection.send_bytes(message)
+        self._wait_for(self._connection.send_bytes, message)
+
+    def _wait_for(self, send, message):
+        """Send in a thread: it takes as long as the rank does not read, as when it is stopped."""
+        sent = self._thread.submit(send, message)
+        while not wait([sent], POLL).done:
+            self.check()
+        sent.result()
 
     def receive(self) -> Any:
         """Return the next message of the rank."""
@@ -134,8 +159,16 @@ class Process:
         task = self.worker.state.tasks.get(self._key)
         if task is None or task.state in ("cancelled", "released", "resumed"):
             raise CancelledError
-        if self._process.poll() is not None and not self._connection.poll():
+        if self._process.poll() is None:
+            self._check_that_it_runs()
+        elif not self._connection.poll():
             raise EOFError
+
+    def _check_that_it_runs(self):
+        if self._seen.status() != psutil.STATUS_STOPPED:
+            self._ran = time.monotonic()
+        elif time.monotonic() - self._ran > STOPPED:
+            raise StoppedError
 
     def death(self) -> tuple[str, str] | None:
         """Return how the rank has ended by itself, if it has."""
@@ -150,6 +183,7 @@ class Process:
         if self._process.poll() is None:
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
+        self._thread.shutdown()
         if self._process.stdin is not None:
             self._process.stdin.close()
         self._connection.close()

@@ -41,6 +41,7 @@ class Settings(NamedTuple):
     seed: int = 0
     progress: Any = None  # a `Progress`, which the fit reports to
     filling: Filling | None = None  # of the holes, if the rows have any
+    trainer: Any = None  # what trains on the cluster that the rows are on, if they are on one
 
     @property
     def corrupt(self) -> Callable | None:

@@ -1,6 +1,8 @@
 """Training on the workers of a Dask cluster, for rows that are on it."""
 
+import contextlib
 import itertools
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -15,12 +17,32 @@ def client_of(rows: Rows) -> Any:
     return rows.X.source.client if rows.stored else None
 
 
+@contextlib.contextmanager
+def trainer_for(rows: Rows) -> Iterator[Any]:
+    """Yield what trains on the cluster that rows are on, or None if they are on none.
+
+    Its processes on the workers start when it trains first, and have ended after the block.
+    """
+    client = client_of(rows)
+    if client is None:
+        yield None
+        return
+    from skae._dask.training import Trainer
+
+    with Trainer(client) as trainer:
+        yield trainer
+
+
 def train(
-    spec: NetworkSpec, rows: Rows, weights: list[np.ndarray], recipe: Any, monitor: Any
+    trainer: Any,
+    spec: NetworkSpec,
+    rows: Rows,
+    weights: list[np.ndarray],
+    recipe: Any,
+    monitor: Any,
 ) -> list[np.ndarray]:
     """Train as `skae._keras.training.train` does, with a process on each worker."""
     from skae._dask.training import Blocks
-    from skae._dask.training import train as train_on_workers
 
     blocks = Blocks(
         rows.X.source.pieces,
@@ -31,7 +53,7 @@ def train(
         rows.weights,
         rows.labels,
     )
-    return train_on_workers(client_of(rows), blocks, spec, weights, recipe, monitor)
+    return trainer.train(blocks, spec, weights, recipe, monitor)
 
 
 def _orders(rows):

@@ -13,6 +13,7 @@ from skae._fitting.baselines import (
 )
 from skae._fitting.basis import basis_of
 from skae._fitting.candidates import Candidate, Fitted, Split, is_pca
+from skae._fitting.cluster import trainer_for
 from skae._fitting.components import fewest_components, resolve_components
 from skae._fitting.findings import Findings, find
 from skae._fitting.penalties import constant_prediction, penalties_of
@@ -71,7 +72,8 @@ def _fit(candidate, rows, previous):
         candidate = candidate.with_spec(code_activation="linear")
     if candidate.spec.network is not None and previous is None:
         candidate = candidate.with_settings(init=weights_as_made(candidate))
-    with ThreadPoolExecutor(1) as thread:
+    with ThreadPoolExecutor(1) as thread, trainer_for(rows.training) as trainer:
+        candidate = candidate.with_settings(trainer=trainer)
         # A search trains networks of other widths first.
         if previous is not None or not isinstance(candidate.settings.n_components, float):
             compile_ahead(thread, candidate, rows)

@@ -100,7 +100,7 @@ def _most_components(given, rows, more):
 
 def _settings(estimator, rows, output, pca):
     """Return how to train; `pca` says whether training can start from it."""
-    found_later = {"penalties", "seed", "progress", "filling"}
+    found_later = {"penalties", "seed", "progress", "filling", "trainer"}
     names = set(Settings._fields) - found_later
     given = {name: getattr(estimator, name) for name in names}
     if isinstance(given["n_components"], Integral):

@@ -114,8 +114,9 @@ def train(candidate: Candidate, split: Split, previous: list[np.ndarray] | None 
 def _run(candidate, rows, begin, how, monitor):
     """Train here, or on the cluster that the rows are on, if it is for more than a few steps."""
     spec = in_units(candidate.spec)
-    if cluster.client_of(rows) is not None and candidate.n_steps is None:
-        return cluster.train(spec, rows, begin, how, monitor)
+    trainer = candidate.settings.trainer
+    if trainer is not None and candidate.n_steps is None:
+        return cluster.train(trainer, spec, rows, begin, how, monitor)
     from skae._keras.training import compiled, train
 
     return train(compiled(spec, how, len(rows)), rows, begin, how, monitor)

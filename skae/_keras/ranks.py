@@ -4,6 +4,7 @@ Each rank has its own rows of each batch. TensorFlow's collectives sum the gradi
 so that all make the same step. XLA does not compile them, so it compiles the gradients alone.
 """
 
+import functools
 import itertools
 import math
 from typing import Any, NamedTuple
@@ -16,7 +17,8 @@ from skae._keras.feed import Feed
 from skae._keras.training import Recipe, _Program, _shared_optimizer
 from skae._network.spec import NetworkSpec
 
-# The numbers of the ranks as a group, and of its sums. TensorFlow's strategies count from 1.
+# The numbers of the ranks as a group, and of its sums, which must be the same in all ranks.
+# TensorFlow's strategies count from 1.
 GROUP = 1000
 _instances = itertools.count(100_000)
 
@@ -26,6 +28,7 @@ class Place(NamedTuple):
 
     rank: int
     n_ranks: int
+    batch_size: int  # of all ranks
     batch_rows: int  # rows of a full batch that this rank has
     n_batches: int
 
@@ -53,8 +56,8 @@ def train(
         seed = recipe.seed if isinstance(recipe.seed, list) else [recipe.seed]
         recipe = recipe._replace(seed=[*seed, place.rank])
     optimizer, _ = _shared_optimizer(recipe.optimizer)
-    key = spec.without_weights(), recipe.loss, optimizer, place.batch_rows
-    program = _RankProgram(place.n_ranks, *key, recipe.corrupt is not None, recipe.holes)
+    key = spec.without_weights(), recipe.loss, optimizer
+    program = _program(place, *key, recipe.corrupt is not None, recipe.holes)
     with _RankFeed(rows, program, recipe, place) as feed:
         program.reset(weights, recipe)
         for losses in feed.train(monitor.advance if place.rank == 0 else _nowhere):
@@ -62,6 +65,19 @@ def train(
             if total(stop, place.n_ranks):
                 break
         return program.weights()
+
+
+def _program(place, *description):
+    """Return a program that all ranks make at the same time, or that all have from a run before.
+
+    At another batch size this rank may have as many rows of a batch as before, and others not.
+    """
+    return _made(place.batch_size, place.n_ranks, place.batch_rows, *description)
+
+
+@functools.lru_cache(32)
+def _made(batch_size, n_ranks, batch_rows, spec, loss, optimizer, corrupted, holes):
+    return _RankProgram(n_ranks, spec, loss, optimizer, batch_rows, corrupted, holes)
 
 
 def _nowhere(n_epochs):
@@ -102,6 +118,7 @@ class _RankProgram(_Program):
 
     def __init__(self, n_ranks, spec, *description):
         self._n_ranks = n_ranks
+        self._instance = next(_instances)
         local = super()._gradients
         self._local = tf.function(local, jit_compile=spec.dense, autograph=False)
         super().__init__(spec, *description)
@@ -116,7 +133,7 @@ class _RankProgram(_Program):
         flat = [tf.reshape(tf.cast(g, share.dtype), [-1]) for g in known]
         parts = [*flat, tf.reshape(tf.reduce_sum(share), [1])]
         if self._n_ranks > 1:
-            sums = _sum(tf.concat(parts, 0), self._n_ranks, GROUP)
+            sums = _sum(tf.concat(parts, 0), self._n_ranks, self._instance)
             parts = tf.split(sums, [math.prod(part.shape) for part in parts])
         *parts, weight = parts
         pairs = zip(parts, known, strict=True)
