@@ -1,5 +1,6 @@
 """Set up what has to come before the first import of SciPy and of TensorFlow."""
 
+import gc
 import os
 import sys
 
@@ -31,3 +32,7 @@ settings.register_profile(
     print_blob=True,
 )
 settings.load_profile("quick")
+
+# TensorFlow keeps objects of each network that it has compiled, a million by the end. A full
+# collection visits them all, so it comes less often.
+gc.set_threshold(700, 10, 100)

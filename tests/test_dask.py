@@ -329,6 +329,23 @@ def test_a_killed_worker_is_an_error_and_its_rank_ends(client):
     client.wait_for_workers(2, timeout=SOON)
 
 
+def test_a_worker_that_leaves_as_it_is_sent_something_is_lost(client, monkeypatch):
+    """Dask raises a KeyError then, which does not say more."""
+
+    def scatter(*_, **__):
+        raise KeyError("one")
+
+    crew = crew_module.Crew(client, ["one", "other"])
+    failure = crew_module.Failure(0, "lost", "has left")
+    monkeypatch.setattr(crew, "_check", lambda: crew._failures.append(failure))
+    monkeypatch.setattr(client, "scatter", scatter)
+    try:
+        with pytest.raises(RuntimeError, match="rank 0 of 2, on the worker one, has left"):
+            crew.give(0, b"a job")
+    finally:
+        crew.__exit__()
+
+
 @pytest.mark.parametrize("kind", ["lost", "killed", "stopped", "raised"])
 def test_a_lost_connection_is_not_taken_for_the_cause(client, monkeypatch, kind):
     """The ranks that are left lose it as soon as one has ended."""
@@ -355,7 +372,7 @@ def test_a_stopped_rank_is_an_error(client):
 
 
 def test_an_interrupt_ends_all_ranks(client):
-    problem = Problem(epochs=100_000)
+    problem = Problem(epochs=2_000)  # for most of a minute, in case that the interrupt is ignored
     at_first_rank(lambda rank: os.kill(os.getpid(), signal.SIGINT))
     with Trainer(client) as trainer:
         with pytest.raises(KeyboardInterrupt):

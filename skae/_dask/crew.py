@@ -4,6 +4,7 @@ import contextlib
 import time
 import uuid
 from collections import deque
+from collections.abc import Iterator
 from typing import Any, NamedTuple, Self
 
 from skae._dask.mailbox import Mailbox
@@ -110,8 +111,9 @@ class Crew:
 
     def give(self, rank: int, job: bytes) -> None:
         """Send a job to the worker of a rank, and tell the rank of it."""
-        worker = self._workers[rank]
-        self.tell(rank, self._client.scatter(job, workers=[worker], hash=False))
+        with self.needing_workers():
+            future = self._client.scatter(job, workers=[self._workers[rank]], hash=False)
+        self.tell(rank, future)
 
     def tell_all(self, message: Any) -> None:
         for mailbox in self._down:
@@ -194,14 +196,28 @@ class Crew:
                 failure = Failure(rank, "lost", "was lost, since its task was cancelled")
                 self._failures.append(failure)
 
-    def _failed(self):
-        """Return an error with the cause of the first failure."""
+    @contextlib.contextmanager
+    def needing_workers(self) -> Iterator[None]:
+        """Tell the cause if a call of the client fails, as it does if a worker has just left."""
+        try:
+            yield
+        except Exception as error:
+            self._wait_for_causes()
+            if self._failures:
+                raise self._failed() from error
+            raise
+
+    def _wait_for_causes(self):
         deadline = time.monotonic() + CAUSES
         while time.monotonic() < deadline:
             if not self._take(SHORT):
                 self._check()
             if {"lost", "killed", "stopped"} & {failure.kind for failure in self._failures}:
                 break
+
+    def _failed(self):
+        """Return an error with the cause of the first failure."""
+        self._wait_for_causes()
         order = list(WAYS_OUT)
         cause = min(self._failures, key=lambda failure: order.index(failure.kind))
         return RuntimeError(

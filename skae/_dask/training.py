@@ -70,7 +70,8 @@ class Trainer:
             held = self._held is not None and _same_rows(self._held, (plan, blocks))
             if not held:
                 self._held = None
-                crew.pieces = _pieces(self._client, blocks, plan, spec.n_features)
+                with crew.needing_workers():
+                    crew.pieces = _pieces(self._client, blocks, plan, spec.n_features)
             crew.meet()
             for share in plan:
                 rows = None if held else _rows_to_come(share, blocks, spec)
