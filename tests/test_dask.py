@@ -372,12 +372,16 @@ def test_a_stopped_rank_is_an_error(client):
 
 
 def test_an_interrupt_ends_all_ranks(client):
-    problem = Problem(epochs=2_000)  # for most of a minute, in case that the interrupt is ignored
-    at_first_rank(lambda rank: os.kill(os.getpid(), signal.SIGINT))
-    with Trainer(client) as trainer:
-        with pytest.raises(KeyboardInterrupt):
-            problem.on(trainer)
-        assert ranks() == []  # whatever else the block does
+    problem = Problem(epochs=100_000)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs ignore it
+    try:
+        at_first_rank(lambda rank: os.kill(os.getpid(), signal.SIGINT))
+        with Trainer(client) as trainer:
+            with pytest.raises(KeyboardInterrupt):
+                problem.on(trainer)
+            assert ranks() == []  # whatever else the block does
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_a_worker_that_does_not_come_is_named(client, monkeypatch):
