@@ -11,7 +11,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable
-from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import Any
 
 import joblib
@@ -98,7 +98,8 @@ def beside(thread: Executor, task: Callable, *arguments: Any) -> Future:
     """Run a task in a thread, beside the caller if there is a core to spare."""
     future = thread.submit(_on, chosen_device(), task, *arguments)
     if not spare_core():
-        wait([future])
+        # An interrupt of concurrent.futures.wait can leave the future locked for good.
+        future.exception()
     return future
 
 
