@@ -288,7 +288,7 @@ STARTED = {
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on this platform")
 @pytest.mark.parametrize(
     ("start", "imported"),
-    [*((start, "in the child") for start in STARTED), ("operation", "before")],
+    [*((start, "in the child") for start in STARTED), ("devices", "before")],
 )
 def test_a_child_refuses_to_train_if_the_user_had_started_tensorflow(start, imported):
     """It refuses only then: it would hang or die once TensorFlow has threads in the parent."""

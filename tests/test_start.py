@@ -96,9 +96,11 @@ def with_wide_columns(n_rows, n_features, ratio):
     return X
 
 
-@pytest.mark.parametrize("container", [np.asarray, sparse.csr_array])
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("ratio", [1e2, 1e4, 1e7])
+@pytest.mark.parametrize(
+    ("dtype", "container"),
+    [(np.float32, np.asarray), (np.float32, sparse.csr_array), (np.float64, sparse.csr_array)],
+)
+@pytest.mark.parametrize("ratio", [1e2, 1e7])
 @pytest.mark.parametrize(
     "shape", [(70_000, 128), (300, 20), (60, 128), (50, 1_100), (1_100, 1_050)]
 )

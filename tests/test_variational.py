@@ -55,7 +55,7 @@ def test_variational_start_is_probabilistic_pca():
 def test_samples_lie_near_the_data_and_cover_all_classes(digits):
     train, _, y = digits
     estimator = AutoencoderTransformer(
-        8, hidden_layer_sizes=(128,), kl_weight=0.2, epochs=150, random_state=0
+        8, hidden_layer_sizes=(128,), kl_weight=0.2, epochs=80, random_state=0
     ).fit(train)
     samples = estimator.sample(1000, random_state=0)
     assert_array_equal(samples, estimator.sample(1000, random_state=0))

@@ -366,8 +366,10 @@ class _Program:
             reconstruction, penalties = self._trained.forward(inputs)
             if self._holes:
                 target, reconstruction = known_alone(target, reconstruction)
-            row_loss = self._loss(target, reconstruction) * self._factor + sum(penalties)
-            # The layers of a custom network may compute in another precision than that of the rows.
+            row_loss = self._loss(target, reconstruction)
+            if self._dense:  # others have no free columns, and may compute in another precision
+                row_loss *= self._factor
+            row_loss += sum(penalties)
             row_loss = tf.cast(row_loss, share.dtype)
             loss = row_loss * share
         return loss, tape.gradient(loss, [variable.value for variable in variables])
