@@ -11,7 +11,6 @@ import zlib
 import sklearn
 
 # Both add names to modules of scikit-learn that its manual has pages for.
-# F401: these imports let the modules below have what is experimental.
 from sklearn.experimental import enable_halving_search_cv, enable_iterative_imputer  # noqa: F401
 
 # What docstrings refer to.

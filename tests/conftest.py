@@ -7,8 +7,8 @@ import sys
 # Without this variable scikit-learn silently skips its check of array API input.
 assert "scipy" not in sys.modules, "SCIPY_ARRAY_API has to be set before SciPy is imported."
 os.environ["SCIPY_ARRAY_API"] = "1"
-# With these flags compiling takes less than half as long, and few tests train for long. XLA stops the
-# process at a flag that it does not know. `.ci/floors` tests without them.
+# With these flags compiling takes less than half as long, and few tests train for long. XLA stops
+# the process at a flag that it does not know. `.ci/floors` tests without them.
 FLAGS = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
 os.environ.setdefault("XLA_FLAGS", FLAGS)
 

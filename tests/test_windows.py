@@ -4,6 +4,7 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
+from in_storage import HOLES, Array, Blocks, X, in_hdf5
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
@@ -13,40 +14,6 @@ from skae._data import stored
 from skae._data.rows import Rows
 from skae._data.sources import source_of
 from skae._data.stored import AllBut, Stored, n_below
-
-rng = np.random.default_rng(0)
-X = rng.normal(size=(700, 3)) @ rng.normal(size=(3, 12)) + 0.3 * rng.normal(size=(700, 12))
-X = np.round(np.tanh(X) * 100).astype("float32") / 128
-HOLES = np.where(rng.random(X.shape) < 0.2, np.float32(np.nan), X)
-
-
-class Blocks:
-    """Blocks of rows, which can be read again."""
-
-    def __init__(self, *blocks):
-        self.blocks = blocks
-
-    def __iter__(self):
-        return iter(self.blocks)
-
-
-class Array:
-    """An array in storage, which records how much of it is read at once."""
-
-    def __init__(self, rows):
-        self.rows, self.shape, self.dtype, self.most = rows, rows.shape, rows.dtype, 0
-
-    def __getitem__(self, key):
-        self.most = max(self.most, len(self.rows[key]))
-        return self.rows[key]
-
-    def __array__(self, *args, **kwargs):
-        raise AssertionError("the whole array was read")
-
-
-def in_hdf5(rows, folder):
-    file = h5py.File(folder / "rows.h5", "w")
-    return file.create_dataset("rows", data=rows, chunks=(64, 5))
 
 
 @pytest.fixture
