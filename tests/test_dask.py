@@ -17,6 +17,7 @@ import pandas as pd
 import psutil
 import pytest
 from distributed import Client, LocalCluster
+from interrupts import interrupting
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from sklearn.datasets import load_digits
@@ -45,7 +46,8 @@ X = (load_digits().data / 16).astype(np.float32)[:403]
 SOON = 30  # seconds in which an error has to come
 
 
-@pytest.fixture(scope="session")
+# Dask starts threads at any time, for which the tests of another file should not have to wait.
+@pytest.fixture(scope="module")
 def client(tmp_path_factory):
     options = {"n_workers": 2, "threads_per_worker": 1, "processes": True, "host": "127.0.0.1"}
     # Any free port, since two processes run the tests, and Dask warns if its own is taken.
@@ -385,15 +387,11 @@ def test_a_stopped_rank_is_an_error(client):
 
 def test_an_interrupt_ends_all_ranks(client):
     problem = Problem(epochs=100_000)
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs ignore it
-    try:
-        at_first_rank(lambda rank: os.kill(os.getpid(), signal.SIGINT))
-        with Trainer(client) as trainer:
-            with pytest.raises(KeyboardInterrupt):
-                problem.on(trainer)
-            assert all_gone()  # whatever else the block does
-    finally:
-        signal.signal(signal.SIGINT, before)
+    at_first_rank(lambda rank: os.kill(os.getpid(), signal.SIGINT))
+    with interrupting(signal.SIGINT), Trainer(client) as trainer:
+        with pytest.raises(KeyboardInterrupt):
+            problem.on(trainer)
+        assert all_gone()  # whatever else the block does
 
 
 def test_a_worker_that_does_not_come_is_named(client, monkeypatch):

@@ -1,6 +1,5 @@
 """A fit that fails, is interrupted or shares its machine leaves things as they were."""
 
-import _weakrefset
 import copy
 import gc
 import itertools
@@ -10,12 +9,12 @@ import signal
 import sys
 import threading
 import time
-import weakref
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from interrupts import SWALLOWING, interrupting
 from numpy.testing import assert_array_equal
 from sklearn.base import clone
 from sklearn.datasets import load_digits
@@ -32,9 +31,8 @@ SOURCES = os.path.dirname(skae.__file__) + os.sep
 FRAMEWORK = tuple(os.path.dirname(module.__file__) + os.sep for module in (keras, tf))
 
 
-# Python swallows exceptions in callbacks of weak references. A wait for a condition that is
-# interrupted while its lock is released raises an error of its own.
-UNSAFE = weakref.__file__, _weakrefset.__file__, threading.__file__
+# A wait for a condition that is interrupted while its lock is released raises an error of its own.
+UNSAFE = *SWALLOWING, threading.__file__
 
 
 def masked(batch, rng):
@@ -76,10 +74,14 @@ class Intact:
         # A fit after a fault has to give the same bits as this fit, which nothing disturbs.
         self.expected = state(copy.copy(estimator).fit(X))
 
+    def started(self):
+        """Return the threads that have been started and still run."""
+        return {thread for thread in threading.enumerate() if thread.is_alive()} - self.threads
+
     def check(self):
         deadline = time.monotonic() + 60
-        while any(thread.is_alive() for thread in set(threading.enumerate()) - self.threads):
-            assert time.monotonic() < deadline
+        while alive := self.started():
+            assert time.monotonic() < deadline, alive
             # A traceback may be a cycle, which keeps the executor of an idle thread.
             gc.collect()
             time.sleep(1e-3)
@@ -166,27 +168,19 @@ def test_interrupts_while_networks_are_compiled_leave_the_estimator_as_it_was():
         intact.check()
 
 
-# The warning is for signals that Python swallows.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="there are no timers")
 def test_signals_leave_the_estimator_as_it_was():
     """These are real signals, which also come while NumPy, SciPy or TensorFlow compute."""
-    handler = signal.signal(signal.SIGALRM, signal.default_int_handler)
-    try:
+    with interrupting(signal.SIGALRM):
         for estimator in candidates(CASES["deep"]):
             intact = Intact(estimator)
             for delay in np.geomspace(1e-3, 0.2, 7):
                 estimator.set_params(epochs=10_000_000)
-                # Python swallows a signal in a callback of a weak reference, so another follows.
-                signal.setitimer(signal.ITIMER_REAL, delay, 5)
+                signal.setitimer(signal.ITIMER_REAL, delay)
                 with pytest.raises(KeyboardInterrupt):
                     estimator.fit(X)
-                signal.setitimer(signal.ITIMER_REAL, 0)
                 estimator.set_params(epochs=PLAIN["epochs"])
                 intact.check()
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, handler)
 
 
 def fail(error):
