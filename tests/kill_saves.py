@@ -22,7 +22,7 @@ def kill(n, folder):
     """Kill processes that save over a file, and print how many were in the middle of it."""
     X = np.random.default_rng(0).normal(size=(300, 200)).astype(np.float32)
     estimators = [
-        skae.AutoencoderTransformer(k, output_activation="linear", random_state=0).fit(X)
+        skae.AutoencoderTransformer(k, hidden_layer_sizes=(), random_state=0).fit(X)
         for k in (40, 80)
     ]
     path = os.path.join(folder, "file")

@@ -45,39 +45,42 @@ DENSE = {
 }
 
 
-@pytest.fixture(scope="module", params=DENSE.values(), ids=DENSE)
-def pickled(request, tmp_path_factory):
-    estimator = AutoencoderTransformer(
-        4, epochs=3, early_stopping=False, random_state=0, **request.param
-    ).fit(X)
-    path = tmp_path_factory.mktemp("pickle") / "estimator.pickle"
-    path.write_bytes(pickle.dumps(estimator))
-    return path, estimator
+@pytest.fixture(scope="module")
+def pickled(tmp_path_factory):
+    """Return fitted estimators with dense layers, and the paths of their pickles."""
+    folder, estimators = tmp_path_factory.mktemp("pickles"), {}
+    for name, parameters in DENSE.items():
+        settings = {"epochs": 3, "early_stopping": False, "random_state": 0}
+        path = folder / f"{name}.pickle"
+        estimators[path] = AutoencoderTransformer(4, **settings, **parameters).fit(X)
+        path.write_bytes(pickle.dumps(estimators[path]))
+    return estimators
 
 
 def test_nothing_but_training_imports_tensorflow(pickled):
-    path, estimator = pickled
     out = run(
         """
         import pickle, sys
         import numpy as np
         import skae
-        estimator = pickle.loads(open(sys.argv[1], "rb").read())
-        repr(estimator), estimator._repr_html_(), dir(estimator)
         X = np.linspace(0, 1, 128, dtype=np.float32).reshape(2, 64)
-        codes = estimator.transform(X)
-        if hasattr(estimator, "sample"):
-            estimator.sample(2)
-        estimator.inverse_transform(codes), estimator.reconstruct(X), estimator.score(X)
+        for path in sys.argv[1:]:
+            estimator = pickle.loads(open(path, "rb").read())
+            repr(estimator), estimator._repr_html_(), dir(estimator)
+            codes = estimator.transform(X)
+            if hasattr(estimator, "sample"):
+                estimator.sample(2)
+            estimator.inverse_transform(codes), estimator.reconstruct(X), estimator.score(X)
+            print(codes.tobytes().hex())
         Z = np.random.default_rng(0).normal(size=(50, 5))
         skae.AutoencoderTransformer(2, hidden_layer_sizes=()).fit(Z)
-        heavy = {"tensorflow", "keras", "skae._keras", "matplotlib"} & set(sys.modules)
-        print(sorted(heavy), codes.tobytes().hex())
+        print(sorted({"tensorflow", "keras", "skae._keras", "matplotlib"} & set(sys.modules)))
         """,
-        path,
+        *pickled,
     )
     rows = np.linspace(0, 1, 128, dtype=np.float32).reshape(2, 64)
-    assert out.split() == ["[]", estimator.transform(rows).tobytes().hex()]
+    codes = [estimator.transform(rows).tobytes().hex() for estimator in pickled.values()]
+    assert out.split() == [*codes, "[]"]
 
 
 def test_another_process_trains_the_same_bits():
@@ -201,11 +204,11 @@ def test_another_backend_of_keras_is_refused_with_a_way_out():
 
 
 def test_threads_transform_at_once(pickled):
-    estimator = pickled[1]
-    expected = estimator.transform(X)
+    expected = [estimator.transform(X) for estimator in pickled.values()]
     with ThreadPoolExecutor(16) as pool:
-        for codes in pool.map(lambda _: estimator.transform(X), range(200)):
-            assert_array_equal(codes, expected)
+        codes = pool.map(lambda estimator: estimator.transform(X), 200 * [*pickled.values()])
+        for found, alone in zip(codes, 200 * expected, strict=True):
+            assert_array_equal(found, alone)
 
 
 def test_threads_train_at_once():
@@ -279,26 +282,24 @@ def test_a_forked_child_transforms_and_refuses_to_train():
     assert "'spawn'" in out
 
 
+# What the user has started, and when skae is imported. Only an operation starts threads.
 STARTED = {
-    "devices": (False, "import tensorflow as tf; tf.config.list_physical_devices()"),
-    "operation": (True, "import tensorflow as tf; tf.constant(1.0)"),
+    ("devices", "in the child"): "trained True",
+    ("devices", "before"): "trained True",
+    ("operation", "in the child"): "forked from one in which TensorFlow had started",
 }
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on this platform")
-@pytest.mark.parametrize(
-    ("start", "imported"),
-    [*((start, "in the child") for start in STARTED), ("devices", "before")],
-)
-def test_a_child_refuses_to_train_if_the_user_had_started_tensorflow(start, imported):
+def test_a_child_refuses_to_train_if_the_user_had_started_tensorflow():
     """It refuses only then: it would hang or die once TensorFlow has threads in the parent."""
-    running, code = STARTED[start]
-    out = run(
-        """
+    code = """
         import os, sys, time
-        if sys.argv[2] == "before":
+        started, imported = sys.argv[1:]
+        if imported == "before":
             import skae
-        exec(sys.argv[1])
+        import tensorflow as tf
+        tf.config.list_physical_devices() if started == "devices" else tf.constant(1.0)
         read, write = os.pipe()
         if os.fork() == 0:
             import numpy as np
@@ -317,15 +318,12 @@ def test_a_child_refuses_to_train_if_the_user_had_started_tensorflow(start, impo
             os._exit(0)
         os.wait()
         print(os.read(read, 10_000).decode())
-        """,
-        code,
-        imported,
-    )
-    assert out.rstrip().endswith("in time True")
-    assert (
-        out.count("This process was forked from one in which TensorFlow had started") == 2 * running
-    )
-    assert out.count("trained True") == 2 * (not running)
+    """
+    with ThreadPoolExecutor(len(STARTED)) as pool:  # a child that refuses waits for ten seconds
+        printed = pool.map(lambda case: run(code, *case), STARTED)
+        for out, outcome in zip(printed, STARTED.values(), strict=True):
+            assert out.rstrip().endswith("in time True")
+            assert out.count(outcome) == 2
 
 
 def test_workers_of_joblib_train_after_the_user_started_tensorflow():
@@ -357,33 +355,36 @@ BLOCKED = """
 """
 
 
-def test_a_machine_without_tensorflow_and_keras_serves(pickled, tmp_path):
+def test_a_machine_without_tensorflow_and_keras_serves(pickled):
     """Everything but training works from files and from pickles, to the bit."""
-    path, estimator = pickled
-    estimator.save(tmp_path / "model.safetensors")
+    for path, estimator in pickled.items():
+        estimator.save(path.with_suffix(".safetensors"))
     out = run(
         BLOCKED
         + """
-        import pickle
+        import pathlib, pickle
         import numpy as np
         import skae
         X = np.linspace(0, 1, 128, dtype=np.float32).reshape(2, 64)
-        unpickled = pickle.loads(open(sys.argv[2], "rb").read())
-        for estimator in (skae.load(sys.argv[3]), unpickled):
-            codes = estimator.transform(X)
-            print(codes.tobytes().hex(), estimator.inverse_transform(codes).tobytes().hex())
+        for path in map(pathlib.Path, sys.argv[2:]):
+            for estimator in (
+                pickle.loads(path.read_bytes()), skae.load(path.with_suffix(".safetensors"))
+            ):
+                codes = estimator.transform(X)
+                print(codes.tobytes().hex(), estimator.inverse_transform(codes).tobytes().hex())
         Z = np.random.default_rng(0).normal(size=(50, 5))
         linear = skae.AutoencoderTransformer(2, hidden_layer_sizes=())
         assert linear.fit(Z).score(Z) > 0.4  # PCA, without training
         """,
         "tensorflow,keras",
-        path,
-        tmp_path / "model.safetensors",
+        *pickled,
     )
-    rows = np.linspace(0, 1, 128, dtype=np.float32).reshape(2, 64)
-    codes = estimator.transform(rows)
-    expected = [codes.tobytes().hex(), estimator.inverse_transform(codes).tobytes().hex()]
-    assert out.split() == 2 * expected
+    rows, expected = np.linspace(0, 1, 128, dtype=np.float32).reshape(2, 64), []
+    for estimator in pickled.values():
+        codes = estimator.transform(rows)
+        decoded = estimator.inverse_transform(codes)
+        expected += 2 * [codes.tobytes().hex(), decoded.tobytes().hex()]
+    assert out.split() == expected
 
 
 @pytest.mark.parametrize("absent", ["tensorflow", "keras"])
