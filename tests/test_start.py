@@ -86,14 +86,19 @@ def test_raw_tables_in_float32_are_reconstructed_as_by_pca():
     assert_allclose(codes.std(axis=0), np.sqrt(pca.explained_variance_), rtol=0.01)
 
 
+@functools.cache
 def with_wide_columns(n_rows, n_features, ratio):
-    """Return rows of seven axes and noise. One column varies far more, and one is in between."""
+    """Return rows of seven axes and noise, and their PCA.
+
+    One column varies far more than the others, and one is in between.
+    """
     rng = np.random.default_rng(0)
     X = rng.normal(size=(n_rows, 7)) @ rng.normal(size=(7, n_features))
     X += 0.3 * rng.normal(size=X.shape)
     X[:, 0] = ratio * rng.normal(size=n_rows)
     X[:, 5] = np.sqrt(ratio) * rng.normal(size=n_rows)
-    return X
+    X = X.astype(np.float32)
+    return X, PCA(12, svd_solver="full").fit(X.astype(np.float64))
 
 
 @pytest.mark.parametrize(
@@ -106,9 +111,8 @@ def with_wide_columns(n_rows, n_features, ratio):
 )
 def test_axes_of_columns_of_other_scales_are_those_of_pca(shape, ratio, dtype, container):
     """If X is in float32, products of the first shape are computed in float32 at first."""
-    X = with_wide_columns(*shape, ratio).astype(dtype)
-    pca = principal_axes(Rows(container(X)), 12, 0)
-    theirs = PCA(12, svd_solver="full").fit(X.astype(np.float64))
+    X, theirs = with_wide_columns(*shape, ratio)
+    pca = principal_axes(Rows(container(X.astype(dtype))), 12, 0)
     expected = theirs.explained_variance_ * (1 - 1 / len(X))
     assert_allclose(pca.variances, expected, rtol=1e-5)
     assert_allclose(pca.axes @ pca.axes.T, np.eye(12), atol=1e-8)
@@ -117,7 +121,7 @@ def test_axes_of_columns_of_other_scales_are_those_of_pca(shape, ratio, dtype, c
 
 
 def test_components_are_not_lost_beside_a_wide_column():
-    X = with_wide_columns(70_000, 128, 1e4).astype(np.float32)
+    X, _ = with_wide_columns(70_000, 128, 1e4)
     fitted = AutoencoderTransformer(8, hidden_layer_sizes=(), random_state=0).fit(X)
     pca = PCA(8, svd_solver="full").fit(X.astype(np.float64))
     codes = fitted.transform(X[:5_000])
@@ -132,8 +136,7 @@ def test_components_are_not_lost_beside_a_wide_column():
 def flat_spectrum(kind):
     """Return wide sparse rows whose axes explain nearly equal shares, and all variances."""
     X = sparse.csr_array(_flat_spectrum(kind))
-    dense = X.toarray()
-    return X, np.square(linalg.svdvals(dense - dense.mean(axis=0))) / len(dense)
+    return X, linalg.eigvalsh(np.cov(X.toarray(), rowvar=False, ddof=0))[::-1]
 
 
 def _flat_spectrum(kind):
@@ -146,7 +149,7 @@ def _flat_spectrum(kind):
     return sparse.random_array((2_000, 1_300), density=0.01, rng=rng, format="csr")
 
 
-@pytest.mark.parametrize("n_components", [1, 32, 100])
+@pytest.mark.parametrize("n_components", [1, 100])
 @pytest.mark.parametrize("container", [sparse.csr_array, sparse.csr_array.toarray])
 @pytest.mark.parametrize("kind", ["one-hot", "words", "uniform"])
 def test_wide_rows_start_from_pca_itself(kind, container, n_components):
