@@ -14,12 +14,10 @@ import pyarrow.dataset
 import pyarrow.parquet
 import pytest
 import zarr
-from in_storage import HOLES, Array, Blocks, X, in_hdf5
+from in_storage import HOLES, Array, Blocks, X, estimator, in_hdf5, with_tiny_blocks
 from numpy.testing import assert_allclose
 from scipy import sparse
 
-from skae import AutoencoderTransformer
-from skae._data import stored
 from skae._data.sources import source_of
 
 NAMES = [f"pixel{j}" for j in range(12)]
@@ -89,16 +87,7 @@ KINDS = {
 
 @pytest.fixture
 def tiny(monkeypatch):
-    """Blocks and windows of few rows, and no rows that are too few for them."""
-    monkeypatch.setattr(stored, "SMALL_BYTES", 0)
-    monkeypatch.setattr(stored, "BLOCK_BYTES", 20 * X[0].nbytes)
-    monkeypatch.setattr(stored, "WINDOW_BYTES", 100 * X[0].nbytes)
-    monkeypatch.setattr(stored, "PASS_BYTES", 160 * X[0].nbytes)
-
-
-def estimator(**parameters):
-    given = {"hidden_layer_sizes": (8,), "epochs": 3, "shuffle": False, "random_state": 0}
-    return AutoencoderTransformer(2, **{**given, **parameters})
+    with_tiny_blocks(monkeypatch)
 
 
 @pytest.fixture(scope="module")

@@ -4,11 +4,10 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
-from in_storage import HOLES, Array, Blocks, X, in_hdf5
+from in_storage import HOLES, Array, Blocks, X, estimator, in_hdf5, with_tiny_blocks
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
-from skae import AutoencoderTransformer
 from skae._data import rows as rows_module
 from skae._data import stored
 from skae._data.rows import Rows
@@ -18,16 +17,7 @@ from skae._data.stored import AllBut, Stored, n_below
 
 @pytest.fixture
 def tiny(monkeypatch):
-    """Blocks and windows of few rows, and no rows that are too few for them."""
-    monkeypatch.setattr(stored, "SMALL_BYTES", 0)
-    monkeypatch.setattr(stored, "BLOCK_BYTES", 20 * X[0].nbytes)
-    monkeypatch.setattr(stored, "WINDOW_BYTES", 100 * X[0].nbytes)
-    monkeypatch.setattr(stored, "PASS_BYTES", 160 * X[0].nbytes)
-
-
-def estimator(**parameters):
-    given = {"hidden_layer_sizes": (8,), "epochs": 3, "shuffle": False, "random_state": 0}
-    return AutoencoderTransformer(2, **{**given, **parameters})
+    with_tiny_blocks(monkeypatch)
 
 
 @pytest.fixture(scope="module")
