@@ -79,7 +79,7 @@ def draw(curves, caption, output):
         marker = {1: "D", len(EPOCHS): "o"}.get(len(curve))
         axis.plot(seconds, errors, color=color, linewidth=1, marker=marker, markersize=4)
         place = {"xytext": (6, 0), "verticalalignment": "center"}
-        if name == "skae, default":  # the other line of skae is beside it
+        if name == "skae, first fit":  # the other line of skae is beside it
             place = {"xytext": (0, -8), "verticalalignment": "top", "horizontalalignment": "center"}
         axis.annotate(name, curve[-1], textcoords="offset points", color=color, **place)
     points = [point for curve in curves.values() for point in curve]
@@ -102,10 +102,10 @@ def main():
     arguments = parser.parse_args()
     warnings.simplefilter("ignore", ConvergenceWarning)
     X, X_test = load(arguments.mnist)
-    default = skae_point(X, X_test)
+    first = skae_point(X, X_test)
     skae_point(X, X_test, epochs=1, batch_size=128)  # compiles for this batch size
     curves = {
-        "skae, default": [default],
+        "skae, first fit": [first],
         "skae, 1 to 20 epochs": [skae_point(X, X_test, epochs=n, batch_size=128) for n in EPOCHS],
         "plain Keras": keras_curve(X, X_test, arguments.epochs),
         "MLPRegressor": mlp_curve(X, X_test, arguments.epochs),
