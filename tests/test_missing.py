@@ -21,7 +21,7 @@ from sklearn.utils import get_tags
 
 import skae
 from skae import AutoencoderTransformer
-from skae._data.filling import filled, filling_of
+from skae._data.filling import Hiding, filled, filling_of
 from skae._data.rows import Rows
 from skae._fitting.incomplete import fit_filling
 from skae._fitting.validation import compare
@@ -190,7 +190,7 @@ def test_what_is_known_trains_the_network_and_nothing_else():
     filling = filling_of(estimator)
     rng, losses = np.random.default_rng(0), []
     for _ in range(40):
-        made = estimator.reconstruct(filling.corrupt(X, rng))
+        made = estimator.reconstruct(Hiding(filling)(X, rng))
         losses.append(np.nansum(np.square(X - made)) / X.size)
     assert_allclose(np.mean(estimator.loss_curve_), np.mean(losses), rtol=0.02)
 

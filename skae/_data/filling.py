@@ -5,7 +5,8 @@ Known entries tell the factors, and these tell what a hole holds: its conditiona
 normal distribution. `skae._fitting.incomplete` finds this distribution.
 """
 
-from typing import Any, NamedTuple
+import dataclasses
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from scipy import sparse
@@ -29,39 +30,54 @@ class Filling(NamedTuple):
     loadings: np.ndarray  # (n_factors, n_features)
     noise: np.ndarray  # (n_features,), variances
 
-    def fill(self, X: np.ndarray) -> np.ndarray:
-        """Return a copy of dense rows without NaN; entries that are known stay as they are."""
+    def fill(self, X: np.ndarray, dtype: Any = np.float64) -> np.ndarray:
+        """Return a copy of dense rows without NaN; entries that are known stay as they are.
+
+        The factors are computed in the given dtype.
+        """
         result, incomplete = X.copy(), np.flatnonzero(np.isnan(X).any(axis=1))
         for chosen in self.blocks(len(incomplete)):
             rows = X[incomplete[chosen]]
             known = ~np.isnan(rows)
-            precisions, weighted = self.posterior(rows, known)
+            precisions, weighted = self.posterior(rows, known, dtype)
             factors = np.linalg.solve(precisions, weighted[..., np.newaxis])[..., 0]
             expected = self.mean + factors @ self.loadings
             result[incomplete[chosen]] = np.where(known, rows, expected)
         return result
-
-    def corrupt(self, batch: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Return a copy of rows in which further entries are hidden and all holes are filled."""
-        hidden = rng.random(batch.shape, dtype=batch.dtype) < HIDDEN
-        return self.fill(np.where(hidden, batch.dtype.type(np.nan), batch))
 
     def blocks(self, n_rows: int) -> list[slice]:
         """Return the blocks of rows to compute the factors of at a time."""
         size = max(1, BLOCK_SIZE // (len(self.loadings) ** 2 + len(self.mean)))
         return [slice(begin, begin + size) for begin in range(0, n_rows, size)]
 
-    def posterior(self, rows: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def posterior(
+        self, rows: np.ndarray, known: np.ndarray, dtype: Any = np.float64
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Return what is known of the factors of each row: the precision, and it times the mean."""
         n_factors, n_features = self.loadings.shape
-        weights, known = self.loadings / self.noise, known.astype(np.float64)
-        precisions = np.zeros((len(rows), n_factors**2))
+        deviations = np.sqrt(self.noise)
+        weights = (self.loadings / deviations).astype(dtype)
+        precisions = np.zeros((len(rows), n_factors**2), dtype)
+        precisions[:, :: n_factors + 1] = 1
         for begin in range(0, n_features, FEATURES):
-            chosen = slice(begin, begin + FEATURES)
-            pairs = weights[:, np.newaxis, chosen] * self.loadings[:, chosen]
-            precisions += known[:, chosen] @ pairs.reshape(n_factors**2, -1).T
-        precisions = precisions.reshape(-1, n_factors, n_factors) + np.eye(n_factors)
-        return precisions, np.where(known, rows - self.mean, 0) @ weights.T
+            part = weights[:, begin : begin + FEATURES]
+            pairs = (part[:, np.newaxis] * part).reshape(n_factors**2, -1)
+            precisions += known[:, begin : begin + FEATURES].astype(dtype) @ pairs.T
+        standardised = np.where(known, (rows - self.mean) / deviations, 0).astype(dtype)
+        return precisions.reshape(-1, n_factors, n_factors), standardised @ weights.T
+
+
+@dataclasses.dataclass(frozen=True)
+class Hiding:
+    """Make of rows what a network is given in training: hide some entries, and fill all holes."""
+
+    filling: Filling
+    by_row: ClassVar[bool] = True  # a row does not depend on the others of its batch
+
+    def __call__(self, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        hidden = rng.random(rows.shape, dtype=rows.dtype) < HIDDEN
+        # Training needs no more precision, and this takes most of its time.
+        return self.filling.fill(np.where(hidden, rows.dtype.type(np.nan), rows), np.float32)
 
 
 def filling_of(estimator: Any) -> Filling | None:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from skae._data.filling import Filling
+from skae._data.filling import Filling, Hiding
 from skae._data.rows import Rows
 from skae._network.losses import Loss, describe
 from skae._network.spec import NetworkSpec, Penalties
@@ -51,12 +51,12 @@ class Settings(NamedTuple):
         """
         if self.filling is None:
             return self.noise
-        return functools.partial(_corrupted, self.filling, self.noise)
+        hiding = Hiding(self.filling)
+        return hiding if self.noise is None else functools.partial(_corrupted, hiding, self.noise)
 
 
-def _corrupted(filling, noise, batch, rng):
-    filled = filling.corrupt(batch, rng)
-    return filled if noise is None else noise(filled, rng)
+def _corrupted(hiding, noise, batch, rng):
+    return noise(hiding(batch, rng), rng)
 
 
 class Split(NamedTuple):

@@ -186,11 +186,12 @@ class Feed:
         X, clean = (_without_room(array[:n], width) for array in (shard.X, shard.clean))
         self._rows.gather(X.reshape(-1, width), indices.ravel())
         if self._corrupt is not None:
-            for i, n_rows in enumerate(sizes):
-                clean[i] = X[i]
-                corrupted = self._corrupt(X[i, : max(1, n_rows)], self._rng)
-                X[i] = np.resize(corrupted, X[i].shape)
-                self._rng.standard_normal(out=shard.draws[i], dtype=shard.draws.dtype)
+            clean[:] = X
+            if getattr(self._corrupt, "by_row", False):
+                X[:] = self._corrupt(X.reshape(-1, width), self._rng).reshape(X.shape)
+                self._rng.standard_normal(out=shard.draws[:n], dtype=shard.draws.dtype)
+            else:
+                self._corrupt_batches(X, sizes, shard.draws)
             self._rows.to_units(clean)
         elif shard.draws.size:
             self._rng.standard_normal(out=shard.draws[:n], dtype=shard.draws.dtype)
@@ -198,6 +199,12 @@ class Feed:
         if X.shape != shard.X[:n].shape:
             shard.X[:n, :, :width] = X
             shard.clean[:n, :, :width] = clean
+
+    def _corrupt_batches(self, X, sizes, draws):
+        for i, n_rows in enumerate(sizes):
+            corrupted = self._corrupt(X[i, : max(1, n_rows)], self._rng)
+            X[i] = np.resize(corrupted, X[i].shape)
+            self._rng.standard_normal(out=draws[i], dtype=draws.dtype)
 
 
 def _without_room(array, width):
