@@ -1,36 +1,31 @@
 """Signals that interrupt, as Ctrl-C does, and are not lost."""
 
-import _weakrefset
 import contextlib
 import os
 import signal
+import sys
 import threading
-import weakref
-
-# Python swallows what is raised in callbacks of weak references and in finalizers.
-SWALLOWING = weakref.__file__, _weakrefset.__file__
-
-
-def swallowed(frame):
-    """Return whether Python swallows an exception in a frame."""
-    while frame is not None:
-        if frame.f_code.co_filename in SWALLOWING or frame.f_code.co_name == "__del__":
-            return True
-        frame = frame.f_back
-    return False
 
 
 @contextlib.contextmanager
 def interrupting(number):
-    """Let a signal raise a KeyboardInterrupt, and come again later if Python would swallow it."""
+    """Let a signal raise a KeyboardInterrupt, and send it again if that came to nothing.
 
-    def interrupt(_, frame):
-        if not swallowed(frame):
-            raise KeyboardInterrupt
-        threading.Timer(0.01, os.kill, (os.getpid(), number)).start()
+    Python reports and ignores what is raised in finalizers, callbacks of weak references and
+    callbacks of the garbage collector.
+    """
+    report = sys.unraisablehook
 
-    before = signal.signal(number, interrupt)
+    def send_again(ignored):
+        if ignored.exc_type is KeyboardInterrupt:
+            threading.Timer(0.01, os.kill, (os.getpid(), number)).start()
+        else:
+            report(ignored)
+
+    handler = signal.signal(number, signal.default_int_handler)
+    sys.unraisablehook = send_again
     try:
         yield
     finally:
-        signal.signal(number, before)
+        sys.unraisablehook = report
+        signal.signal(number, handler)
