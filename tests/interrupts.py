@@ -1,31 +1,34 @@
 """Signals that interrupt, as Ctrl-C does, and are not lost."""
 
 import contextlib
-import os
 import signal
 import sys
-import threading
 
 
 @contextlib.contextmanager
 def interrupting(number):
-    """Let a signal raise a KeyboardInterrupt, and send it again if that came to nothing.
+    """Let a signal raise a KeyboardInterrupt in this block, and again later if it is ignored.
 
     Python reports and ignores what is raised in finalizers, callbacks of weak references and
-    callbacks of the garbage collector.
+    callbacks of the garbage collector. Libraries may ignore it as well.
     """
-    report = sys.unraisablehook
 
-    def send_again(ignored):
+    def interrupt(*_):
+        signal.setitimer(signal.ITIMER_REAL, 20)
+        raise KeyboardInterrupt
+
+    def see(ignored):
         if ignored.exc_type is KeyboardInterrupt:
-            threading.Timer(0.01, os.kill, (os.getpid(), number)).start()
+            signal.setitimer(signal.ITIMER_REAL, 0.01)
         else:
             report(ignored)
 
-    handler = signal.signal(number, signal.default_int_handler)
-    sys.unraisablehook = send_again
+    report, sys.unraisablehook = sys.unraisablehook, see
+    handlers = {n: signal.signal(n, interrupt) for n in {number, signal.SIGALRM}}
     try:
         yield
     finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        for n, handler in handlers.items():
+            signal.signal(n, handler)
         sys.unraisablehook = report
-        signal.signal(number, handler)
