@@ -76,7 +76,7 @@ class Hiding:
 
     def __call__(self, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         hidden = rng.random(rows.shape, dtype=rows.dtype) < HIDDEN
-        # Training needs no more precision, and this takes most of its time.
+        # float32 is enough for training, which would spend most of its time here in float64.
         return self.filling.fill(np.where(hidden, rows.dtype.type(np.nan), rows), np.float32)
 
 
