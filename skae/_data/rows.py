@@ -53,7 +53,7 @@ class Rows:
         self.origin = 0.0
         self.scale = 1.0
         self.pca = None  # computed once, by the first fit that starts from it
-        self._mean = None  # of stored rows, which takes a pass over them
+        self._mean = None  # which takes a pass over the rows
         # If these are scores of other rows: those rows, whose content decides the splits, and what
         # the scores leave of the loss of each row.
         self.source = None
@@ -225,9 +225,8 @@ class Rows:
             else:
                 total += weights.astype(np.float64) @ block
                 weight += weights.sum(dtype=np.float64)
-        mean = total / weight
-        self._mean = mean if self.stored else None
-        return mean
+        self._mean = total / weight
+        return self._mean
 
     def within(self, low, high):
         """Return whether all entries lie in an interval, with a tolerance for rounding.

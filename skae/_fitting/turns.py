@@ -118,6 +118,8 @@ def go_on(turns: Turns, plain: Candidate) -> Turns:
         trial = longer
         if before - after < WORTH_A_CYCLE * abs(before):
             break
+    if trial is turns.trials[0]:
+        return turns
     relative = relative_gain([compared(Trial(plain, trial.split), trial)])
     return Turns([trial], turns.gain, relative)
 
