@@ -32,6 +32,7 @@ from skae._dask.cutting import cut
 from skae._dask.results import lazily
 from skae._dask.shares import shares
 from skae._dask.training import Blocks, Trainer
+from skae._data.noise import Corruption
 from skae._data.rows import Rows
 from skae._fitting.penalties import penalties_of
 from skae._fitting.progress import Progress
@@ -279,7 +280,7 @@ def test_one_row_a_batch_is_trained_on_in_one_rank_and_what_it_raises_is_said(cl
         raise ZeroDivisionError("all is spoiled")
 
     problem, few = Problem(X[:30], batch_size=1, epochs=2), Problem(X[:30], batch_size=1)
-    few.recipe = few.recipe._replace(corrupt=spoiled)
+    few.recipe = few.recipe._replace(corrupt=Corruption(None, spoiled))
     with Trainer(client) as trainer:
         assert_equal(problem.on(trainer, (31,)), problem.here())
         assert len(ranks()) == 1

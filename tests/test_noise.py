@@ -11,7 +11,7 @@ from sklearn.datasets import load_breast_cancer, load_digits
 from sklearn.preprocessing import StandardScaler
 
 from skae import AutoencoderTransformer
-from skae._data.noise import corruption
+from skae._data.noise import noise_of
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,7 @@ def test_kinds_of_noise_do_what_they_say(kind, amount):
     """Each kind changes the right number of entries, by the right amount, to allowed values."""
     X = np.random.default_rng(0).uniform(1, 2, (500, 20)) + 10 * np.arange(20)
     original = X.copy()
-    noisy = corruption((kind, amount), X)(X, np.random.default_rng(1))
+    noisy = noise_of((kind, amount), X)(X, np.random.default_rng(1))
     assert_array_equal(X, original)
     changed = noisy != X
     if kind == "gaussian":
@@ -174,7 +174,7 @@ def test_swap_noise_teaches_to_restore_tables():
     """
     X = StandardScaler().fit_transform(load_breast_cancer().data)
     train, test = X[::2], X[1::2]
-    swapped = corruption(("swap", 0.2), test)(test, np.random.default_rng(0))
+    swapped = noise_of(("swap", 0.2), test)(test, np.random.default_rng(0))
     plain = AutoencoderTransformer(
         8, hidden_layer_sizes=(64,), early_stopping=False, epochs=100, random_state=0
     ).fit(train)

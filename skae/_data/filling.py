@@ -6,7 +6,7 @@ normal distribution. `skae._fitting.incomplete` finds this distribution.
 """
 
 import dataclasses
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
@@ -72,7 +72,6 @@ class Hiding:
     """Make of rows what a network is given in training: hide some entries, and fill all holes."""
 
     filling: Filling
-    by_row: ClassVar[bool] = True  # a row does not depend on the others of its batch
 
     def __call__(self, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         hidden = rng.random(rows.shape, dtype=rows.dtype) < HIDDEN

@@ -5,7 +5,9 @@ autoencoders", ICML 2008. The noise is drawn with NumPy, because on the CPU an X
 times as long to draw a mask as to run the training step that uses it.
 """
 
+from collections.abc import Callable
 from numbers import Real
+from typing import NamedTuple
 
 import numpy as np
 from scipy import sparse
@@ -13,7 +15,22 @@ from scipy import sparse
 KINDS = ("masking", "gaussian", "salt_and_pepper", "swap")
 
 
-def corruption(noise, X):
+class Corruption(NamedTuple):
+    """What makes of rows, which may have holes, what a network is given in training.
+
+    Each step is a function (rows, rng) -> rows, or None.
+    """
+
+    hide: Callable | None  # fills holes, and makes of each row the same whatever rows are beside it
+    noise: Callable | None  # is given one batch at a time
+
+    def __call__(self, batch: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        for step in self:
+            batch = batch if step is None else step(batch, rng)
+        return batch
+
+
+def noise_of(noise, X):
     """Return the function (batch, rng) -> batch that `noise` describes, or None for no noise."""
     if callable(noise):
         return _checked(noise)

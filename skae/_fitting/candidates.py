@@ -1,13 +1,13 @@
 """Candidates for training, PCA included: networks, where they start, how to train them."""
 
 import dataclasses
-import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from skae._data.filling import Filling, Hiding
+from skae._data.noise import Corruption
 from skae._data.rows import Rows
 from skae._network.losses import Loss, describe
 from skae._network.spec import NetworkSpec, Penalties
@@ -35,7 +35,7 @@ class Settings(NamedTuple):
     validation_fraction: float
     n_iter_no_change: int
     tol: float
-    noise: Callable | None  # as returned by `noise.corruption`
+    noise: Callable | None  # as returned by `noise.noise_of`
     label_weight: float
     penalties: Penalties = Penalties()  # in the unit of the loss
     seed: int = 0
@@ -44,19 +44,11 @@ class Settings(NamedTuple):
     trainer: Any = None  # what trains on the cluster that the rows are on, if they are on one
 
     @property
-    def corrupt(self) -> Callable | None:
-        """What makes of a batch, which may have holes, what the network is given in training.
-
-        It is None if that is the batch itself.
-        """
-        if self.filling is None:
-            return self.noise
-        hiding = Hiding(self.filling)
-        return hiding if self.noise is None else functools.partial(_corrupted, hiding, self.noise)
-
-
-def _corrupted(hiding, noise, batch, rng):
-    return noise(hiding(batch, rng), rng)
+    def corrupt(self) -> Corruption | None:
+        """What makes of rows what the network is given in training, or None for nothing."""
+        if self.filling is None and self.noise is None:
+            return None
+        return Corruption(None if self.filling is None else Hiding(self.filling), self.noise)
 
 
 class Split(NamedTuple):

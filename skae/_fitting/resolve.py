@@ -4,7 +4,7 @@ import math
 from numbers import Integral
 from typing import Any
 
-from skae._data.noise import corruption
+from skae._data.noise import noise_of
 from skae._data.rows import Rows
 from skae._fitting.candidates import Candidate, Settings
 from skae._fitting.units import POSITIVE
@@ -109,7 +109,7 @@ def _settings(estimator, rows, output, pca):
     if isinstance(estimator.optimizer, str):
         given["optimizer"] = estimator.optimizer.lower()
     given["init"] = "pca" if pca else "glorot_uniform"
-    given["noise"] = corruption(estimator.noise, rows.X)
+    given["noise"] = noise_of(estimator.noise, rows.X)
     return Settings(**given)
 
 

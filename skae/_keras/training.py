@@ -56,8 +56,8 @@ class Recipe(NamedTuple):
     rates: Callable  # maps the numbers of steps to their learning rates
     batch_size: int
     check_every: int  # epochs between two calls of the monitor
-    corrupt: Callable | None  # (batch, rng) -> corrupted batch, or None for no noise
-    holes: bool  # whether batches have NaN, which `corrupt` fills and no loss counts
+    corrupt: tuple | None  # the functions (rows, rng) -> rows that `Feed` calls; None for none
+    holes: bool  # whether batches have NaN, which no loss counts and `corrupt` fills
     penalties: Penalties
     seed: int | list[int]
     n_epochs: int | None  # training ends after these, if not None
