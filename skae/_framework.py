@@ -1,6 +1,7 @@
 """The import of TensorFlow and Keras, which takes seconds and must not be interrupted."""
 
 import contextlib
+import functools
 import importlib
 import os
 import re
@@ -8,7 +9,8 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+
+from skae._threads import Task
 
 NOT_INSTALLED = (
     "skae needs TensorFlow and Keras to train, to make Keras models, and to run convolutional and "
@@ -35,8 +37,8 @@ def load_framework(*, replay: bool = False) -> None:
         try:
             new = "tensorflow" not in sys.modules
             shown = contextlib.nullcontext() if not new else without_start_up_lines(replay)
-            with shown, ThreadPoolExecutor(1) as thread:
-                thread.submit(_import, new).result()
+            with shown, Task(functools.partial(_import, new)) as task:
+                task.result()
         except ModuleNotFoundError as error:
             missing = (error.name or "").partition(".")[0]
             if missing not in ("tensorflow", "keras"):

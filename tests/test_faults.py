@@ -33,8 +33,8 @@ SOURCES = os.path.dirname(skae.__file__) + os.sep
 FRAMEWORK = tuple(os.path.dirname(module.__file__) + os.sep for module in (keras, tf))
 
 
-# Python swallows exceptions in callbacks of weak references. A wait for a condition that is
-# interrupted while its lock is released raises an error of its own.
+# Python swallows exceptions in callbacks of weak references. Where the start of a thread is
+# interrupted, the thread may never run; test_threads.py interrupts it there.
 UNSAFE = weakref.__file__, _weakrefset.__file__, threading.__file__
 
 
@@ -171,6 +171,11 @@ def test_interrupts_while_networks_are_compiled_leave_the_estimator_as_it_was():
         intact.check()
 
 
+def fit_with_alarm(estimator, delay):
+    signal.setitimer(signal.ITIMER_REAL, delay)
+    estimator.fit(X)
+
+
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="there are no timers")
 def test_signals_leave_the_estimator_as_it_was():
     """These are real signals, which also come while NumPy, SciPy or TensorFlow compute."""
@@ -178,10 +183,8 @@ def test_signals_leave_the_estimator_as_it_was():
         intact = Intact(estimator)
         for delay in np.geomspace(1e-3, 0.2, 7):
             estimator.set_params(epochs=10_000_000)
-            with interrupting(signal.SIGALRM):
-                signal.setitimer(signal.ITIMER_REAL, delay)
-                with pytest.raises(KeyboardInterrupt):
-                    estimator.fit(X)
+            with interrupting(signal.SIGALRM), pytest.raises(KeyboardInterrupt):
+                fit_with_alarm(estimator, delay)
             estimator.set_params(epochs=PLAIN["epochs"])
             intact.check()
 

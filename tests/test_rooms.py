@@ -34,7 +34,7 @@ ROOMS = {
 }
 # These modules do one thing each. They import nothing of skae, and every room may import them.
 SINGLE = {"_clusters", "_rollback", "_scatter", "_scikit_learn", "_threads", "_version"}
-# This module makes the import of `_keras` safe, so it alone may import it.
+# This module makes the import of `_keras` safe, in a thread, so it alone may import it.
 SINGLE_WITH_KERAS = {"_framework"}
 # This is the only import upwards, for networks that NumPy can't run.
 EXCEPTIONS = {("_network/inference.py", "_by_keras", "_keras")}
@@ -70,7 +70,7 @@ def upwards(source, path):
     room, place = room_of(path), path.relative_to(PACKAGE).as_posix()
     allowed = ROOMS.get(room, set()) | SINGLE | SINGLE_WITH_KERAS
     if room in SINGLE | SINGLE_WITH_KERAS:
-        allowed = {"_keras"} if room in SINGLE_WITH_KERAS else set()
+        allowed = {"_keras", "_threads"} if room in SINGLE_WITH_KERAS else set()
     return [
         (place, function, target)
         for function, target in arrows(ast.parse(source), path)

@@ -1,6 +1,6 @@
 """Fit a network to rows: decide what to train, what to keep and what to warn of."""
 
-from concurrent.futures import ThreadPoolExecutor
+import contextlib
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from skae._fitting.findings import Findings, find
 from skae._fitting.penalties import constant_prediction, penalties_of
 from skae._fitting.schedule import most_cycles
 from skae._fitting.start import START_ROWS, principal, start
-from skae._fitting.training import compile_ahead, fraction_held_out, weights_as_made
+from skae._fitting.training import compiling_ahead, fraction_held_out, weights_as_made
 from skae._fitting.trials import Trial, choose_output
 from skae._fitting.turns import Ahead, go_on, plan, pooled, take_turns
 from skae._fitting.units import linear_decoder, order_code, rectify
@@ -72,11 +72,11 @@ def _fit(candidate, rows, previous):
         candidate = candidate.with_spec(code_activation="linear")
     if candidate.spec.network is not None and previous is None:
         candidate = candidate.with_settings(init=weights_as_made(candidate))
-    with ThreadPoolExecutor(1) as thread, trainer_for(rows.training) as trainer:
+    # A search trains networks of other widths first.
+    searched = previous is None and isinstance(candidate.settings.n_components, float)
+    ahead = contextlib.nullcontext() if searched else compiling_ahead(candidate, rows)
+    with ahead, trainer_for(rows.training) as trainer:
         candidate = candidate.with_settings(trainer=trainer)
-        # A search trains networks of other widths first.
-        if previous is not None or not isinstance(candidate.settings.n_components, float):
-            compile_ahead(thread, candidate, rows)
         candidate = candidate.with_settings(penalties=penalties_of(candidate, rows.training))
         splits = _splits(candidate, rows)
         if previous is None:

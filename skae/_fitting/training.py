@@ -1,7 +1,7 @@
 """One training run with Keras: a candidate on the rows of a split."""
 
+import contextlib
 import json
-from concurrent.futures import Executor
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,7 +13,7 @@ from skae._fitting.start import start, unfolded
 from skae._fitting.units import in_units
 from skae._fitting.validation import Monitor, Run
 from skae._framework import load_framework
-from skae._threads import one_thread
+from skae._threads import Task, one_thread
 
 if TYPE_CHECKING:
     from skae._keras.training import Recipe
@@ -22,27 +22,31 @@ if TYPE_CHECKING:
 MAX_HELD_OUT = 2_000
 
 
-def compile_ahead(thread: Executor, candidate: Candidate, rows: Split) -> None:
-    """Let a thread compile a network that will be trained, while the rows are split and PCA runs.
+def compiling_ahead(candidate: Candidate, rows: Split) -> contextlib.AbstractContextManager:
+    """Return a context beside which a network that will be trained is compiled.
 
-    These take half as long as compiling. If compiling fails here, it fails again where its result
-    is needed.
+    To split the rows and to run PCA takes half as long as compiling. If compiling fails here, it
+    fails again where its result is needed.
     """
+    nothing = contextlib.nullcontext()
     if candidate.spec.network is not None or cluster.client_of(rows.training) is not None:
-        return  # a custom network may rely on state of one thread alone, such as a global seed
+        return nothing  # a custom network may rely on state of one thread, such as a global seed
     settings, n_rows = candidate.settings, len(rows.training)
     held_out = settings.early_stopping and rows.validation is None
     validated = settings.early_stopping and (rows.validation is not None or n_rows > 1)
     likely = candidates(candidate, rows.training, validated=validated)[-1]
     if settings.epochs == "auto" and likely.pca_is_optimum:
-        return
+        return nothing
     load_framework(replay=settings.progress.verbose > 1)
-    from skae._keras import beside
+    from skae._keras import on_chosen_device, spare_core
     from skae._keras.training import compiled
 
+    if not spare_core():
+        return nothing
     if held_out:
         n_rows = max(1, n_rows - round(fraction_held_out(candidate, n_rows) * n_rows))
-    beside(thread, compiled, in_units(likely.spec), recipe(likely, n_rows), n_rows)
+    how = recipe(likely, n_rows)
+    return Task(on_chosen_device(compiled, in_units(likely.spec), how, n_rows))
 
 
 def fraction_held_out(candidate: Candidate, n_rows: int) -> float:

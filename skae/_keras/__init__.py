@@ -11,10 +11,11 @@ import os
 import sys
 import threading
 from collections.abc import Callable
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import Any
 
 import joblib
+
+from skae._threads import Task
 
 PATIENCE = 10  # seconds to wait for a computation that takes milliseconds
 
@@ -71,6 +72,7 @@ with _threads_of_a_worker():
     tf.config.list_logical_devices()
 
 import keras  # noqa: E402  (after TensorFlow, which the block above has to start)
+from tensorflow.python.eager import context  # noqa: E402  (likewise)
 
 if keras.backend.backend() != "tensorflow":
     raise ImportError(
@@ -94,13 +96,9 @@ def spare_core() -> bool:
     return _n_cores() > 1 and os.environ.get("OMP_NUM_THREADS") != "1"
 
 
-def beside(thread: Executor, task: Callable, *arguments: Any) -> Future:
-    """Run a task in a thread, beside the caller if there is a core to spare."""
-    future = thread.submit(_on, chosen_device(), task, *arguments)
-    if not spare_core():
-        # An interrupt of concurrent.futures.wait can leave the future locked for good.
-        future.exception()
-    return future
+def on_chosen_device(task: Callable, *arguments: Any) -> Callable[[], Any]:
+    """Return a task to run in another thread on the device that this thread has chosen."""
+    return functools.partial(_on, chosen_device(), task, *arguments)
 
 
 def apart(function: Callable) -> Callable:
@@ -126,19 +124,18 @@ def together(tasks: list[Callable]) -> list:
 
 
 def _in_threads(tasks):
-    policy, stopped = keras.config.dtype_policy(), threading.Event()
-    device = chosen_device()
-    with contextlib.ExitStack() as threads:
+    policy, stopped, device = keras.config.dtype_policy(), threading.Event(), chosen_device()
+    threads = []
+    for task in tasks:
+        run = functools.partial(contextvars.copy_context().run, _at_once, device, task)
+        threads.append(Task(functools.partial(_apart, policy, stopped, run)))
+    with contextlib.ExitStack() as ends:
+        for thread in threads:
+            ends.callback(thread.end)
         try:
-            pending = []
-            for task in tasks:
-                thread, context = ThreadPoolExecutor(1), contextvars.copy_context()
-                threads.callback(finish, thread)
-                entered = thread.submit(_enter, policy, stopped)
-                pending.append((entered, thread.submit(context.run, _at_once, device, task)))
-            for entered, _ in pending:
-                entered.result()
-            return [done.result() for _, done in pending]
+            for thread in threads:
+                thread.start()
+            return [thread.result() for thread in threads]
         except BaseException:
             stopped.set()
             raise
@@ -150,24 +147,13 @@ def stop_if_interrupted() -> None:
         raise RuntimeError("The caller was interrupted.")
 
 
-def finish(thread: Executor) -> None:
-    """Shut down a thread and wait for its task to end, even if the wait is interrupted.
-
-    The code that runs next may use the same variables.
-    """
-    try:
-        thread.shutdown(cancel_futures=True)
-    except BaseException:
-        thread.shutdown(cancel_futures=True)
-        raise
-
-
 _thread = threading.local()
 
 
-def _enter(policy, stopped):
+def _apart(policy, stopped, run):
     _thread.apart, _thread.stopped = True, stopped
     keras.config.set_dtype_policy(policy)  # which custom networks follow
+    return run()
 
 
 def _at_once(device, task):
@@ -177,16 +163,19 @@ def _at_once(device, task):
 
 def chosen_device() -> str | None:
     """Return the device that this thread has chosen with `tf.device`, or None for the default."""
-    if not tf.executing_eagerly():
-        return None  # an operation would become part of the user's graph
-    device = tf.constant(0.0).device
-    return None if device.endswith(_default_device()) else device
+    # The device of a new tensor would say the same. But a signal in the main thread while
+    # TensorFlow makes a tensor can end the process with a segmentation fault.
+    chosen = context.context().device_name
+    default, *others = _devices()
+    there = not chosen.endswith(default) and chosen.endswith(tuple(others))
+    return chosen if there and tf.executing_eagerly() else None
 
 
 @functools.cache
-def _default_device():
-    devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
-    return devices[0].name
+def _devices():
+    """Return the names of all devices, first the one that TensorFlow uses by default."""
+    kinds = "GPU", "CPU", None
+    return tuple(device.name for kind in kinds for device in tf.config.list_logical_devices(kind))
 
 
 def _on(device, task, *arguments):

@@ -3,12 +3,12 @@
 import itertools
 import math
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import NamedTuple
 
 import numpy as np
 
-from skae._keras import beside, finish, stop_if_interrupted
+from skae._keras import on_chosen_device, spare_core, stop_if_interrupted
 
 SHARD_BYTES = 24 * 2**20
 SHARD_STEPS = 256
@@ -67,7 +67,7 @@ class Feed:
         return self
 
     def __exit__(self, *_):
-        finish(self._thread)
+        self._thread.shutdown(cancel_futures=True)
 
     def train(self, advance):
         """Run the program; at each check, yield the mean loss of every epoch since the last one.
@@ -146,13 +146,20 @@ class Feed:
                 yield shard, self._fill(shard, part)
             return
         other = self._program.empty_shard()
-        ahead = beside(self._thread, self._fill, shard, first)
+        ahead = self._filled_ahead(shard, first)
         for following in itertools.chain(parts, [None]):
             batch_weights = ahead.result()
             if following is not None:
-                ahead = beside(self._thread, self._fill, other, following)
+                ahead = self._filled_ahead(other, following)
             yield shard, batch_weights
             shard, other = other, shard
+
+    def _filled_ahead(self, shard, rates):
+        """Fill a shard beside the caller if there is a core to spare, else at once."""
+        future = self._thread.submit(on_chosen_device(self._fill, shard, rates))
+        if not spare_core():
+            wait([future])
+        return future
 
     def _fill(self, shard, rates):
         shard.rates[: len(rates)] = rates
