@@ -120,7 +120,8 @@ def compared(plain: Trial, trial: Trial) -> tuple[np.ndarray, ...]:
     """
     with np.errstate(invalid="ignore"):  # both may overflow
         gain = plain.losses - trial.losses
-    mean, given = trial.split.training.mean(), trial.judges.weights
+    rows, given = trial.split.training, trial.judges.weights
+    mean = rows.mean() if rows.pca is None else rows.pca.mean  # this may be of a sample
     constant = constant_losses(trial.candidate, mean, trial.judges)
     weights = np.ones(len(gain)) if given is None else given.astype(np.float64)
     return gain, plain.losses, constant, weights
