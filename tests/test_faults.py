@@ -189,6 +189,20 @@ def test_signals_leave_the_estimator_as_it_was():
             intact.check()
 
 
+def test_a_fit_makes_no_tensor_in_the_thread_of_the_caller(monkeypatch):
+    """A signal in the main thread while TensorFlow makes one can end the process."""
+    threads, constant = set(), tf.constant
+
+    def watched(*args, **options):
+        threads.add(threading.get_ident())
+        return constant(*args, **options)
+
+    monkeypatch.setattr(tf, "constant", watched)
+    AutoencoderTransformer(4, hidden_layer_sizes=(8,), epochs=2, random_state=0).fit(X)
+    assert threads
+    assert threading.get_ident() not in threads
+
+
 def fail(error):
     raise error
 

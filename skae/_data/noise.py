@@ -21,8 +21,8 @@ class Corruption(NamedTuple):
     Each step is a function (rows, rng) -> rows, or None.
     """
 
-    hide: Callable | None  # fills holes, and makes of each row the same whatever rows are beside it
-    noise: Callable | None  # is given one batch at a time
+    hide: Callable | None  # fills the holes of each row by itself, so of many batches at once
+    noise: Callable | None  # takes one batch, whose rows it may mix
 
     def __call__(self, batch: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         for step in self:
